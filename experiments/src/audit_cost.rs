@@ -72,18 +72,16 @@ fn run(arguments: &[String]) -> Result<Value> {
     (spec.batch.rows, spec.batch.length) = (1, options.length);
     spec.batch.microbatches = options.sequences;
     spec.model = ModelSpec::Preset(options.model.clone());
-    let job = Job::assemble(&spec, &Silent)?;
+    let job = Job::of_training(&spec, &Silent)?;
     let engine = CpuEngine::new(options.threads);
     let folder = tempfile::tempdir()?;
     let replay = carry_out(&job, &engine, folder.path())?;
     let identity = job.identity.clone();
-    let auditor = Auditor::new(&engine, &job.training, identity, folder.path())?;
+    let auditor = Auditor::new(&engine, job.plan(), identity, folder.path())?;
     let step = options.steps - 1 - spec.stride / 2;
-    let sequence = job.training.sequences() / 2;
-    let (run, _) = job
-        .training
-        .run_of_sequence(sequence)
-        .context("a sequence")?;
+    let training = &job.training("a sequence")?.plan;
+    let sequence = training.sequences() / 2;
+    let (run, _) = training.run_of_sequence(sequence).context("a sequence")?;
     auditor.trace(step, &[run])?;
     let value = product(&auditor, run)?;
     let place = NodePlace { step, run, value };
@@ -114,7 +112,7 @@ fn run(arguments: &[String]) -> Result<Value> {
 fn carry_out(job: &Job, engine: &CpuEngine, folder: &Path) -> Result<f64> {
     let files = job.model.files.clone();
     let folder = RunFolder::open(folder, usize::MAX, files)?;
-    let (mut run, _) = JobRun::new(engine, &job.training, job.identity.clone(), folder)?;
+    let (mut run, _) = JobRun::new(engine, job.plan(), job.identity.clone(), folder)?;
     let begun = Instant::now();
     while !run.is_complete() {
         run.step()?;

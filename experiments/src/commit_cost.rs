@@ -67,7 +67,7 @@ fn run(arguments: &[String]) -> Result<Value> {
     };
     Ok(json!({
         "experiment": "commit-cost", "model": "nano", "threads": options.threads,
-        "state_bytes": job.training.state.iter().map(|it| 4 * it.words().len()).sum::<usize>(),
+        "state_bytes": job.plan().state.iter().map(|it| 4 * it.words().len()).sum::<usize>(),
         "step_seconds": median(&steps), "root_seconds": median(&roots),
         "hash_gb_per_s_core": rounded(gigabytes_per_second()?),
         "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
@@ -79,13 +79,13 @@ fn run(arguments: &[String]) -> Result<Value> {
 fn job(change: impl FnOnce(&mut JobSpec)) -> Result<Job> {
     let mut spec: JobSpec = toml::from_str(SPEC)?;
     change(&mut spec);
-    Ok(Job::assemble(&spec, &Silent)?)
+    Ok(Job::of_training(&spec, &Silent)?)
 }
 
 fn executor<'a>(job: &'a Job, engine: &'a dyn Engine) -> Result<Executor<'a>> {
-    let training = &job.training;
-    let schedule = training.schedule()?;
-    let executor = Executor::new(engine, schedule, &training.constants, &training.state)?;
+    let planned = job.plan();
+    let schedule = planned.schedule()?;
+    let executor = Executor::new(engine, schedule, &planned.constants, &planned.state)?;
     Ok(executor)
 }
 

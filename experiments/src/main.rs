@@ -14,6 +14,7 @@ mod curves;
 mod decode;
 mod dispute_cost;
 mod experiment;
+mod footprint;
 mod gemm;
 mod gossip;
 mod hostile;
@@ -51,6 +52,7 @@ const EXPERIMENTS: &[Experiment] = &[
     gemm::EXPERIMENT,
     step::EXPERIMENT,
     decode::EXPERIMENT,
+    footprint::EXPERIMENT,
     rollout_gap::EXPERIMENT,
     sharing::EXPERIMENT,
     sapo::EXPERIMENT,

@@ -50,7 +50,7 @@ const FULL: Arm = Arm {
     layers: 12,
     stages: 12,
     skips: 0,
-    compression: None,
+    bottleneck: None,
     format: Format::F32,
 };
 
@@ -98,7 +98,8 @@ fn run(arguments: &[String]) -> Result<Value> {
     let text = Text::load(on_text.data.clone())?;
     let engine: Arc<dyn Engine> = Arc::new(CpuEngine::new(on_text.threads));
     let started = Instant::now();
-    let mut outcomes: Vec<Outcome> = ARMS.iter().map(|arm| Outcome::of(*arm, &text)).collect();
+    let outcomes = ARMS.iter().map(|arm| Outcome::of(*arm, &text));
+    let mut outcomes: Vec<Outcome> = outcomes.collect::<Result<_>>()?;
     for seed in 1..=on_text.seeds {
         for outcome in &mut outcomes {
             let training = on_text.training(seed);
@@ -145,13 +146,13 @@ fn run(arguments: &[String]) -> Result<Value> {
 }
 
 impl Outcome {
-    fn of(arm: Arm, text: &Text) -> Self {
-        Self {
+    fn of(arm: Arm, text: &Text) -> Result<Self> {
+        Ok(Self {
             arm,
-            parameters: arm.parameters(text),
+            parameters: arm.parameters(text)?,
             losses: Vec::new(),
             held_out: Vec::new(),
-        }
+        })
     }
 
     /// Held-out losses of all seeds with a part of the stages left out.

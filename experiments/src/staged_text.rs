@@ -27,6 +27,7 @@ use swarm_learn::setup;
 use swarm_learn::training_plan::Sampling;
 use swarm_model::config::RopeScaling;
 use swarm_model::stages::StagedModel;
+use swarm_model::stages::bottleneck::Bottleneck;
 use swarm_model::{ModelConfig, init};
 
 use crate::stage_workers::workers;
@@ -38,8 +39,10 @@ const ROWS: usize = 2;
 const LENGTH: usize = 128;
 /// Microbatches of a step.
 pub const MICROBATCHES: u32 = 12;
+/// Tokens of a microbatch, which go from stage to stage at a time.
+pub const HOP_TOKENS: usize = ROWS * LENGTH;
 /// Tokens of a step.
-pub const STEP_TOKENS: u64 = MICROBATCHES as u64 * (ROWS * LENGTH) as u64;
+pub const STEP_TOKENS: u64 = MICROBATCHES as u64 * HOP_TOKENS as u64;
 /// Farthest that a path goes ahead; 1 is the next stage.
 const MAX_JUMP: u16 = 4;
 
@@ -54,8 +57,8 @@ pub struct Arm {
     pub stages: u16,
     /// Stages with layers that each microbatch leaves out.
     pub skips: u16,
-    /// How many times fewer numbers a learned bottleneck sends than the residual stream has.
-    pub compression: Option<usize>,
+    /// What is at every boundary.
+    pub bottleneck: Option<Bottleneck>,
     /// How they are sent.
     pub format: Format,
 }
@@ -135,10 +138,24 @@ fn decoder(layers: usize, vocabulary: usize) -> ModelConfig {
 }
 
 impl Arm {
-    /// Parameters of the model.
-    pub fn parameters(&self, text: &Text) -> usize {
-        let model = decoder(self.layers, text.vocabulary());
-        model.parameter_count()
+    /// Parameters of all stages together.
+    ///
+    /// # Errors
+    /// There is no such model.
+    pub fn parameters(&self, text: &Text) -> Result<usize> {
+        let shapes = self.model(text)?.all_parameters().into_iter();
+        Ok(shapes
+            .map(|(_, shape)| shape.iter().product::<usize>())
+            .sum())
+    }
+
+    fn model(&self, text: &Text) -> Result<StagedModel> {
+        let config = decoder(self.layers, text.vocabulary());
+        let model = StagedModel::new(config, usize::from(self.stages) + 1)?;
+        Ok(match self.bottleneck {
+            Some(bottleneck) => model.with_bottleneck(bottleneck)?,
+            None => model,
+        })
     }
 
     /// Trains it, one peer for each stage.
@@ -192,14 +209,10 @@ impl Arm {
     }
 
     fn blueprint(&self, training: &Training, text: &Text) -> Result<Blueprint> {
-        let config = decoder(self.layers, text.vocabulary());
-        let mut model = StagedModel::new(config.clone(), usize::from(self.stages) + 1)?;
-        if let Some(compression) = self.compression {
-            model = model.with_bottleneck(compression)?;
-        }
-        let mut weights = init::initialise(&config, training.seed)?;
-        weights = setup::with_tables(&config, LENGTH, &weights)?;
-        weights.extend(model.initial_bottlenecks()?);
+        let model = self.model(text)?;
+        let mut weights = init::initialise(model.config(), training.seed)?;
+        weights = setup::with_tables(model.config(), LENGTH, &weights)?;
+        weights.extend(model.initial_bottlenecks(&weights)?);
         let sampling = Sampling {
             key: [training.seed as u32, 0x7e87],
             microbatches: MICROBATCHES as usize,
@@ -216,6 +229,7 @@ impl Arm {
                 hidden: self.format,
                 gradient: self.format,
             },
+            outer: None,
         })
     }
 }
@@ -253,7 +267,7 @@ impl Trained {
             };
             let mut hidden = first.embed(&rows)?;
             for stage in kept {
-                hidden = others[usize::from(*stage) - 1].forward(&hidden, &rows.layout)?;
+                hidden = others[usize::from(*stage) - 1].forward(&hidden, &rows)?;
             }
             let count = rows.token_count();
             sum += f64::from(first.loss(&hidden, &rows, count)?.loss) * count as f64;
@@ -332,6 +346,7 @@ fn settings(stages: u16, steps: u64) -> Settings {
         job: Digest::of(b"staged text"),
         stages,
         peers: u32::from(stages),
+        most_peers: u32::from(stages),
         microbatches: MICROBATCHES,
         steps,
         slots: MICROBATCHES as usize,
@@ -340,6 +355,7 @@ fn settings(stages: u16, steps: u64) -> Settings {
         step_time: Duration::from_secs(600),
         keep_every: steps + 1,
         rebuild: false,
+        meetings: None,
     }
 }
 

@@ -117,6 +117,13 @@ pub const TARGETS: &[Target] = &[
         run: averaging_word,
     },
     Target {
+        name: "pipeline-frame",
+        from: "a peer of a pipeline, or of another one that it meets",
+        memory: NESTED,
+        seeds: pipeline_frames,
+        run: pipeline_frame,
+    },
+    Target {
         name: "averaging-contribution",
         from: "a replica of an averaging job",
         memory: MIB,
@@ -460,6 +467,7 @@ fn pipeline_messages() -> Vec<Vec<u8>> {
             visits: vec![visit(hop(0, 1)), visit(hop(1, 2))],
         }],
         excluded: [(Microbatch(3), Stage(1))].into(),
+        met: Default::default(),
     };
     let when = When {
         step: 5,
@@ -660,6 +668,55 @@ fn averaging_words() -> Vec<Vec<u8>> {
 /// A word that is read is written the same.
 fn averaging_word(input: &[u8]) {
     use swarm_node::averaging::word::Word;
+    if let Ok(word) = Word::from_bytes(input) {
+        assert_eq!(Word::from_bytes(&word.to_bytes()), Ok(word));
+    }
+}
+
+/// A member's messages, and what stages of different pipelines say to each other.
+fn pipeline_frames() -> Vec<Vec<u8>> {
+    use skippipe::content::{Content, Digest};
+    use skippipe::path::{Peer, Stage};
+    use swarm_learn::averaging::message::{Mean, Offer};
+    use swarm_learn::averaging::transcript::{Part, Replica};
+    use swarm_learn::pipelines::message::{Body, Message};
+    use swarm_node::pipeline::word::Word;
+    let digest = Digest::of(b"contribution");
+    let content = Content::new(vec![5; 200]);
+    let part = |replica| Part {
+        replica: Replica(replica),
+        outer: digest,
+        contribution: digest,
+        signature: vec![2; 64],
+    };
+    let offer = Offer {
+        outer: digest,
+        contribution: content.digest(),
+        signature: vec![1; 64],
+        content: content.clone(),
+    };
+    let mean = Mean {
+        outer: digest,
+        parts: vec![part(0), part(1)],
+        content,
+    };
+    let bodies = [
+        Body::Want,
+        Body::Offer(offer),
+        Body::Mean(mean),
+        Body::Elsewhere(Peer(3)),
+    ];
+    let (round, stage) = (4, Stage(1));
+    let across = bodies.map(|body| Word::Across(Message { round, stage, body }));
+    let within = pipeline_messages().into_iter();
+    let within = within.filter_map(|bytes| skippipe::message::Message::from_bytes(&bytes).ok());
+    let words = within.map(Word::Member).chain(across);
+    words.map(|word| word.to_bytes()).collect()
+}
+
+/// A frame that is read is written the same.
+fn pipeline_frame(input: &[u8]) {
+    use swarm_node::pipeline::word::Word;
     if let Ok(word) = Word::from_bytes(input) {
         assert_eq!(Word::from_bytes(&word.to_bytes()), Ok(word));
     }

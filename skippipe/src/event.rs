@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::admission::Admission;
 use crate::content::Digest;
 use crate::message::When;
 use crate::path::{Hop, Microbatch, Peer};
-use crate::transcript::{Joined, StepRecord};
+use crate::transcript::{Joined, Stated, StepRecord};
 
 /// Why a hop was not taken as planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,10 @@ pub enum Event {
     },
     /// Leader: a peer took up a stage.
     Joined(Joined),
+    /// A peer became a member after the start.
+    Admitted(Admission),
+    /// Seats from this number on were given by an earlier leader and are none any more.
+    Withdrawn(Peer),
     /// Leader: gradients were lost, the record was amended.
     Amended {
         /// The step.
@@ -82,6 +87,6 @@ pub struct Stepped {
     pub record: StepRecord,
     /// Bits of the norm of all gradients.
     pub norm: u32,
-    /// What each holder's stage has come to, and its signature.
-    pub statements: BTreeMap<Hop, (Digest, Vec<u8>)>,
+    /// What each holder stated.
+    pub statements: BTreeMap<Hop, Stated>,
 }

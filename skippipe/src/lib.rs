@@ -10,6 +10,7 @@
 //! ```
 //! | module | what is in it |
 //! |---|---|
+//! | [`admission`] | members that came after the start |
 //! | [`path`] | peers, stages, microbatches, and the paths that they take |
 //! | [`topology`] | nodes, links, what work costs; read with serde, checked |
 //! | [`sim`] | what a step takes, event by event, and what its time goes into |
@@ -19,13 +20,16 @@
 //! | `published` (feature `testing`) | the published schedule of 20 nodes that plans are measured by |
 //! | [`content`] | bytes on their way, and their hash |
 //! | [`encoding`] | tensors as bytes: f32, bf16, block-wise 8 bits |
+//! | [`meeting`] | where pipelines that train apart meet, as records say it |
 //! | [`message`] | what members say to each other |
+//! | [`term`] | who leads, since when |
 //! | [`settings`] | what members agree on beforehand |
 //! | [`member`] | a peer's state machine; the leader's is inside |
 //! | [`work`] | what it asks of an engine |
 //! | [`event`] | what a watcher learns |
 //! | [`transcript`] | what a step was, and what members sign |
 //! | [`replay`] | a step computed again from its record |
+//! | [`statements`] | what holders stated, held against that: who is wrong |
 //! | [`wire`] | values as bytes, and their digests |
 //!
 //! Everything here is pure: no I/O and no clock; time, messages, signatures and what an engine
@@ -69,11 +73,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod admission;
 pub mod content;
 pub mod encoding;
 pub mod event;
 mod leader;
 pub mod measured;
+pub mod meeting;
 pub mod member;
 pub mod message;
 pub mod path;
@@ -84,6 +90,8 @@ pub mod published;
 pub mod replay;
 pub mod settings;
 pub mod sim;
+pub mod statements;
+pub mod term;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod topology;

@@ -1,7 +1,7 @@
 //! What the members of a pipeline say to each other.
 //!
 //! ```text
-//! leader ─Begin, Launch─▶ sources ─Forward─▶ … ─Forward─▶ source (loss) ─Backward─▶ … ─▶ source
+//! leader ─Admitted, Begin, Launch─▶ sources ─Forward─▶ … ─Forward─▶ source (loss) ─Backward─▶ … ─▶ source
 //! source ─Finished─▶ leader ─Close─▶ all ─Partial─▶ root ─Sum─▶ replicas ─Prepared─▶ leader
 //! leader ─Commit─▶ all ─Updated─▶ leader
 //! ```
@@ -10,9 +10,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::admission::Admission;
 use crate::content::{Content, Digest};
+use crate::meeting::Met;
 use crate::path::{Hop, Microbatch, Path, Peer, Stage};
-use crate::transcript::{Joined, Recovery, Roster, StepRecord, Visit};
+pub use crate::term::Term;
+use crate::transcript::{Joined, Recovery, Roster, Stated, StepRecord, Visit};
 use crate::wire::{self, NoMessage};
 
 impl Message {
@@ -28,16 +31,6 @@ impl Message {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NoMessage> {
         wire::from_bytes(bytes)
     }
-}
-
-/// Who leads, since when: a higher term ends a lower one. Peers of stage 0 lead, and a term's
-/// leader is part of it, so no two have the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Term {
-    /// Counts up.
-    pub number: u32,
-    /// The leader.
-    pub leader: Peer,
 }
 
 /// When something is said: messages of other terms and steps are none of a member's business.
@@ -138,6 +131,8 @@ pub struct Standing {
     pub joined: Vec<Joined>,
     /// States of other stages that it keeps, and before which steps they were.
     pub kept: Vec<(Stage, u64)>,
+    /// Who became a member after the start, as far as it knows.
+    pub admitted: Vec<Admission>,
 }
 
 /// The step is as it is: everybody moves its stage.
@@ -169,6 +164,8 @@ pub struct Adopt {
 pub enum Body {
     /// Leader: who leads, who holds what.
     Begin(Roster),
+    /// Leader: who became a member after the start, all so far.
+    Admitted(Vec<Admission>),
     /// Leader to a source.
     Launch(Launch),
     /// On the way forward.
@@ -250,10 +247,8 @@ pub enum Body {
     Updated {
         /// The record that it is of.
         record: Digest,
-        /// What its stage has come to.
-        state: Digest,
-        /// Signature of the statement about it.
-        signature: Vec<u8>,
+        /// What its stage has come to, and how.
+        stated: Stated,
         /// States of other stages that it keeps, and before which steps they were.
         kept: Vec<(Stage, u64)>,
     },
@@ -263,8 +258,8 @@ pub enum Body {
         record: Digest,
         /// Bits of the norm of all gradients, f32.
         norm: u32,
-        /// Holders, what their stages have come to, and their signatures.
-        statements: Vec<(Hop, Digest, Vec<u8>)>,
+        /// Holders, and what they stated.
+        statements: Vec<(Hop, Stated)>,
     },
     /// New leader: where is everybody?
     Ask,
@@ -303,4 +298,6 @@ pub enum Body {
     Join,
     /// Leader: all steps are done.
     Over,
+    /// To the leader: what the sender's stage did where pipelines met.
+    Met(Met),
 }

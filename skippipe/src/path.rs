@@ -74,6 +74,12 @@ pub struct Hop {
     pub peer: Peer,
 }
 
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.peer, self.stage)
+    }
+}
+
 /// The hops of a microbatch in the order of its forward pass. The first is of stage 0 and computes
 /// the loss, too, so the way back to it is not listed; stages ascend.
 ///

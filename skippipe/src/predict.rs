@@ -75,6 +75,12 @@ impl Prediction {
         self.passes + self.reduction + self.commit
     }
 
+    /// Whether it is clearly shorter than another, by a tenth at least: less is not worth another
+    /// plan, whose estimates are no better than that.
+    pub fn gains_on(&self, other: &Self) -> bool {
+        self.time().0.saturating_mul(10) < other.time().0.saturating_mul(9)
+    }
+
     /// A step along these paths, in the order of microbatches.
     ///
     /// # Errors

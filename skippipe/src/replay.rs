@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use crate::content::{Content, Digest};
+use crate::meeting::Taken;
 use crate::path::{Hop, Microbatch, Peer, Stage};
-use crate::transcript::{Joined, Passage, Recovery, StepRecord, Visit};
+use crate::transcript::{Joined, Passage, Recovery, StepRecord, Sums, Visit};
 use crate::work::{Engine, Outcome, Task, Work};
 
 /// All stages of a pipeline at one machine.
@@ -43,8 +44,11 @@ pub enum ReplayError {
         /// Stages of the pipeline.
         stages: usize,
     },
+    /// A meeting takes what other pipelines contributed.
+    #[error("step {0} is a meeting of pipelines; it is replayed with all of them")]
+    Meeting(u64),
     /// What a peer made is not what its stage makes.
-    #[error("step {step}, {microbatch}: {} of {} is {found}, not {expected}", what, hop_name(.hop))]
+    #[error("step {step}, {microbatch}: {what} of {hop} is {found}, not {expected}")]
     Differs {
         /// The step.
         step: u64,
@@ -60,21 +64,21 @@ pub enum ReplayError {
         expected: Digest,
     },
     /// The loss that a source reported is not what its head computes.
-    #[error(
-        "step {step}, {microbatch}: the loss is recorded as bits {found:08x}, not {expected:08x}"
-    )]
+    #[error("step {step}, {microbatch}: the loss of {hop} is bits {found:08x}, not {expected:08x}")]
     Loss {
         /// The step.
         step: u64,
         /// The microbatch.
         microbatch: Microbatch,
+        /// Its source.
+        hop: Hop,
         /// As recorded.
         found: u32,
         /// As computed.
         expected: u32,
     },
     /// A stage was taken up in another state than it must have had.
-    #[error("before step {step} {} took up a state that is not the stage's", hop_name(.hop))]
+    #[error("before step {step} {hop} took up a state that is not the stage's")]
     Joined {
         /// The step.
         step: u64,
@@ -96,10 +100,6 @@ pub enum ReplayError {
     Engine(String),
 }
 
-fn hop_name(hop: &Hop) -> String {
-    format!("{} ({})", hop.peer, hop.stage)
-}
-
 /// What a replayed step came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {
@@ -107,6 +107,16 @@ pub struct Replayed {
     pub norm: u32,
     /// Each stage's state after the step.
     pub states: Vec<Digest>,
+    /// How each holder of a stage that moved must have summed.
+    pub sums: BTreeMap<Hop, Sums>,
+}
+
+/// Gradients of a stage that count, summed.
+struct Summed {
+    whole: Content,
+    visits: Vec<Microbatch>,
+    /// Of each holder of the stage.
+    sums: BTreeMap<Hop, Sums>,
 }
 
 /// What came to a stage for a visit, as a replay computed it.
@@ -165,14 +175,10 @@ impl<E: Engine> Replay<E> {
         record: &StepRecord,
         seen: &mut dyn FnMut(Arrival),
     ) -> Result<Replayed, ReplayError> {
-        let (found, expected) = (record.step, self.next_step);
-        if found != expected {
-            return Err(ReplayError::Step { found, expected });
+        if !record.met.is_empty() {
+            return Err(ReplayError::Meeting(record.step));
         }
-        if !record.is_sound() || record.roster.0.len() != self.stages.len() {
-            let (step, stages) = (record.step, self.stages.len());
-            return Err(ReplayError::Unsound { step, stages });
-        }
+        self.check(record)?;
         for joined in &record.joined {
             self.join(record.step, joined)?;
         }
@@ -180,8 +186,8 @@ impl<E: Engine> Replay<E> {
         for passage in &record.passages {
             self.pass(record.step, passage, &mut kept, seen)?;
         }
-        let sums = self.sums(record, &kept)?;
-        let norm = self.update(record, sums)?;
+        let summed = self.sums(record, &kept)?;
+        let (norm, sums) = self.update(record, summed)?;
         let forgotten: Vec<Task> = kept.into_values().collect();
         for stage in &mut self.stages {
             let task = Task(self.next_task);
@@ -192,6 +198,122 @@ impl<E: Engine> Replay<E> {
         Ok(Replayed {
             norm,
             states: self.states.clone(),
+            sums,
+        })
+    }
+
+    fn check(&self, record: &StepRecord) -> Result<(), ReplayError> {
+        let (found, expected) = (record.step, self.next_step);
+        if found != expected {
+            return Err(ReplayError::Step { found, expected });
+        }
+        if !record.is_sound() || record.roster.0.len() != self.stages.len() {
+            let (step, stages) = (record.step, self.stages.len());
+            return Err(ReplayError::Unsound { step, stages });
+        }
+        Ok(())
+    }
+
+    /// The step that is replayed next.
+    pub fn next_step(&self) -> u64 {
+        self.next_step
+    }
+
+    /// What each stage contributes to a meeting that is the next step, with digests of its anchor and
+    /// momentum: the last is what it moved by. Those before it are of states that it had before it was
+    /// taken up anew, which may have been given to other pipelines. `record` is the meeting's; none of a
+    /// pipeline that did not come to its end.
+    ///
+    /// # Errors
+    /// The record is of another step or cannot be, or a stage was taken up in a state that is not its
+    /// own.
+    pub fn contributions(
+        &mut self,
+        round: u64,
+        record: Option<&StepRecord>,
+    ) -> Result<Vec<Vec<(Content, Digest)>>, ReplayError> {
+        if let Some(record) = record {
+            self.check(record)?;
+        }
+        let mut all = Vec::new();
+        for stage in (0..).map(Stage).take(self.stages.len()) {
+            all.push(vec![self.contribution(stage, round)?]);
+        }
+        for joined in record.iter().flat_map(|record| &record.joined) {
+            self.join(self.next_step, joined)?;
+            let stage = joined.hop.stage;
+            if joined.recovery != Recovery::Copied
+                && let Some(of_stage) = all.get_mut(stage.index())
+            {
+                of_stage.push(self.contribution(stage, round)?);
+            }
+        }
+        Ok(all)
+    }
+
+    fn contribution(&mut self, stage: Stage, round: u64) -> Result<(Content, Digest), ReplayError> {
+        match self.perform(stage, Work::Contribute { round })?.1 {
+            Outcome::Contribution(contribution, outer) => Ok((contribution, outer)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The mean of contributions of a stage.
+    ///
+    /// # Errors
+    /// The engine does not take them.
+    pub fn mean(&mut self, stage: Stage, parts: Vec<Content>) -> Result<Content, ReplayError> {
+        self.content(stage, Work::Mean(parts))
+    }
+
+    /// Anchor and momentum of a stage, as others take them over.
+    ///
+    /// # Errors
+    /// The engine does not give them.
+    pub fn outer(&mut self, stage: Stage) -> Result<Content, ReplayError> {
+        self.content(stage, Work::ExportOuter)
+    }
+
+    /// Moves the stages of a meeting whose contributions were computed, but for those that take over
+    /// anchors of others where `adopting` is false, and none but those where it is true. `contents`
+    /// has what their steps take.
+    ///
+    /// # Errors
+    /// The engine does not take a step.
+    pub fn meet(
+        &mut self,
+        record: &StepRecord,
+        contents: &BTreeMap<Stage, Content>,
+        adopting: bool,
+    ) -> Result<(), ReplayError> {
+        for (&stage, met) in &record.met {
+            if matches!(met.taken, Taken::Adopted { .. }) != adopting {
+                continue;
+            }
+            let (met, content) = (met.clone(), contents.get(&stage).cloned());
+            let moved = match self.perform(stage, Work::Meet { met, content })?.1 {
+                Outcome::State(state) => state,
+                other => return Err(unexpected(&other)),
+            };
+            if let Some(state) = self.states.get_mut(stage.index()) {
+                *state = moved;
+            }
+        }
+        Ok(())
+    }
+
+    /// The meeting is over.
+    ///
+    /// # Errors
+    /// The engine does not export a state.
+    pub fn end_meeting(&mut self, record: &StepRecord) -> Result<Replayed, ReplayError> {
+        self.next_step += 1;
+        self.copy_states()?;
+        let holders = record.roster.hops().map(|hop| (hop, Sums::default()));
+        Ok(Replayed {
+            norm: 0,
+            states: self.states.clone(),
+            sums: holders.collect(),
         })
     }
 
@@ -200,6 +322,7 @@ impl<E: Engine> Replay<E> {
             hop,
             recovery,
             state,
+            ..
         } = joined;
         let stage = hop.stage;
         let rebuilt = match recovery {
@@ -281,6 +404,7 @@ impl<E: Engine> Replay<E> {
             return Err(ReplayError::Loss {
                 step,
                 microbatch,
+                hop: passage.visits[0].hop,
                 found,
                 expected,
             });
@@ -327,11 +451,15 @@ impl<E: Engine> Replay<E> {
         &mut self,
         record: &StepRecord,
         kept: &BTreeMap<(Microbatch, Stage), Task>,
-    ) -> Result<BTreeMap<Stage, (Content, Vec<Microbatch>)>, ReplayError> {
-        let mut sums = BTreeMap::new();
+    ) -> Result<BTreeMap<Stage, Summed>, ReplayError> {
+        let mut summed = BTreeMap::new();
         for (stage, visits) in record.visits() {
             let tree = record.reduce_tree(stage);
             let mut own: BTreeMap<Peer, Content> = BTreeMap::new();
+            let holders = record.roster.of(stage).iter();
+            let mut sums: BTreeMap<Hop, Sums> = holders
+                .map(|&peer| (Hop { stage, peer }, Sums::default()))
+                .collect();
             for &peer in tree.peers() {
                 let here = record
                     .counted(stage)
@@ -343,46 +471,73 @@ impl<E: Engine> Replay<E> {
             // Children are behind their parents, so from the last on every sum is whole in its
             // turn.
             for &peer in tree.peers().iter().rev() {
+                let mut received = Vec::new();
                 for child in tree.children(peer) {
                     if let (Some(sum), Some(part)) = (own.get(&peer), own.get(&child)) {
                         let work = Work::Add(sum.clone(), part.clone());
+                        received.push(part.digest());
                         own.insert(peer, self.content(stage, work)?);
                     }
                 }
+                if let Some(of_peer) = sums.get_mut(&Hop { stage, peer }) {
+                    of_peer.received = received;
+                    of_peer.partial = own.get(&peer).map(Content::digest);
+                }
             }
-            if let Some(sum) = tree.root().and_then(|root| own.remove(&root)) {
-                sums.insert(stage, (sum, visits));
+            if let Some(whole) = tree.root().and_then(|root| own.remove(&root)) {
+                for of_peer in sums.values_mut() {
+                    of_peer.whole = Some(whole.digest());
+                }
+                let of_stage = Summed {
+                    whole,
+                    visits,
+                    sums,
+                };
+                summed.insert(stage, of_stage);
             }
         }
-        Ok(sums)
+        Ok(summed)
     }
 
     fn update(
         &mut self,
         record: &StepRecord,
-        sums: BTreeMap<Stage, (Content, Vec<Microbatch>)>,
-    ) -> Result<u32, ReplayError> {
+        mut summed: BTreeMap<Stage, Summed>,
+    ) -> Result<(u32, BTreeMap<Hop, Sums>), ReplayError> {
         let mut squares = BTreeMap::new();
         let step = record.step;
-        for (&stage, (sum, visits)) in &sums {
+        for (&stage, of_stage) in &mut summed {
             let work = Work::Squares {
                 step,
-                sum: sum.clone(),
-                visits: visits.clone(),
+                sum: of_stage.whole.clone(),
+                visits: of_stage.visits.clone(),
             };
-            match self.perform(stage, work)?.1 {
-                Outcome::Squares(of_stage) => squares.insert(stage, of_stage),
+            let found = match self.perform(stage, work)?.1 {
+                Outcome::Squares(found) => found,
                 other => return Err(unexpected(&other)),
             };
+            let root = record.reduce_tree(stage).root();
+            let root = root.and_then(|peer| of_stage.sums.get_mut(&Hop { stage, peer }));
+            if let Some(root) = root {
+                root.squares.clone_from(&found);
+            }
+            squares.insert(stage, found);
         }
         let norm = match self.perform(Stage::FIRST, Work::Norm(squares))?.1 {
             Outcome::Norm(norm, _) => norm,
             other => return Err(unexpected(&other)),
         };
-        for (stage, (sum, visits)) in sums {
+        let mut sums: BTreeMap<Hop, Sums> = BTreeMap::new();
+        for (stage, of_stage) in summed {
+            let Summed {
+                whole,
+                visits,
+                sums: of_holders,
+            } = of_stage;
+            sums.extend(of_holders);
             let work = Work::Update {
                 step,
-                sum,
+                sum: whole,
                 visits,
                 norm,
             };
@@ -391,7 +546,11 @@ impl<E: Engine> Replay<E> {
                 other => return Err(unexpected(&other)),
             };
         }
-        Ok(norm)
+        // Who holds a stage that did not move has summed nothing, and heard of the norm.
+        for hop in record.roster.hops() {
+            sums.entry(hop).or_default().norm = norm;
+        }
+        Ok((norm, sums))
     }
 
     fn copy_states(&mut self) -> Result<(), ReplayError> {

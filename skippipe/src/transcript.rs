@@ -4,13 +4,15 @@
 //! visits that count are summed in the order of microbatches at each peer, the sums of peers are
 //! added as [`ReduceTree`] says, and the mean moves the stage. Times and arrivals have no say in
 //! it, so one machine that has the record computes the same bits. Every member signs the record
-//! together with the state that its stage has come to ([`Statement`]).
+//! together with the state that its stage has come to, and the sums that moved it ([`Statement`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::admission::Admission;
 use crate::content::Digest;
+use crate::meeting::Met;
 use crate::path::{Hop, Microbatch, Peer, Stage};
 use crate::wire::digest_of;
 
@@ -20,6 +22,10 @@ pub const MAX_MICROBATCHES: usize = 4096;
 pub const MAX_STAGES: usize = 256;
 /// Most peers of a pipeline.
 pub const MAX_PEERS: usize = 4096;
+/// Most parameters of a stage: as many squares its root states.
+pub const MAX_PARAMETERS: usize = 1 << 16;
+/// Longest signature, in bytes.
+const MAX_SIGNATURE: usize = 128;
 
 /// What went through a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +80,8 @@ pub struct Joined {
     pub recovery: Recovery,
     /// The state.
     pub state: Digest,
+    /// How it became a member, where it came after the start.
+    pub admission: Option<Admission>,
 }
 
 /// All that a step is a function of, besides the states before it.
@@ -89,10 +97,41 @@ pub struct StepRecord {
     pub passages: Vec<Passage>,
     /// Visits whose gradients were lost with their peers.
     pub excluded: BTreeSet<(Microbatch, Stage)>,
+    /// Where pipelines met: what each stage did. Such a step has no passages, others have none of
+    /// these.
+    pub met: BTreeMap<Stage, Met>,
+}
+
+/// How a holder summed the gradients of a step, and by what it moved: with these of all holders of
+/// a stage, one who is wrong is told from the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    /// What its children in the reduce tree sent, in the order in which it was added.
+    pub received: Vec<Digest>,
+    /// Its own visits and what it received: what it sent to its parent, at the root the whole.
+    /// None who is not in the tree.
+    pub partial: Option<Digest>,
+    /// The sum that moved the stage; none where nothing counts.
+    pub whole: Option<Digest>,
+    /// Of the root: bits of the sum of squares of each parameter's mean gradient, f32.
+    pub squares: Vec<u32>,
+    /// Bits of the norm of all stages' gradients, as the leader told it, f32.
+    pub norm: u32,
+}
+
+/// What a holder stated about a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stated {
+    /// The state that its stage has come to.
+    pub state: Digest,
+    /// How it came to it.
+    pub sums: Sums,
+    /// Signature of the statement; empty where it is not known.
+    pub signature: Vec<u8>,
 }
 
 /// What a member signs when it has made a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
     /// The job.
     pub job: Digest,
@@ -104,6 +143,8 @@ pub struct Statement {
     pub stage: Stage,
     /// The stage's state after the step.
     pub state: Digest,
+    /// How the signer came to it.
+    pub sums: Sums,
 }
 
 /// The order in which partial sums of peers are added: a binary tree over the peers in ascending
@@ -182,10 +223,19 @@ impl StepRecord {
         })
     }
 
-    /// Who adds to whom, at a stage.
+    /// Who adds to whom, at a stage; where pipelines met, only who brings its stage what it needs.
     pub fn reduce_tree(&self, stage: Stage) -> ReduceTree {
+        if let Some(met) = self.met.get(&stage) {
+            let speaker = met.needed().and(self.speaker(stage));
+            return ReduceTree::over(speaker.into_iter().collect());
+        }
         let counted = self.counted(stage);
         ReduceTree::over(counted.map(|(_, visit)| visit.hop.peer).collect())
+    }
+
+    /// Who speaks for a stage where pipelines meet: its first holder.
+    pub fn speaker(&self, stage: Stage) -> Option<Peer> {
+        self.roster.of(stage).first().copied()
     }
 
     /// The microbatches whose gradients count at each stage; stages without any are missing.
@@ -212,7 +262,13 @@ impl StepRecord {
                     .all(|pair| pair[0].hop.stage < pair[1].hop.stage)
                 && passage.visits.len() <= self.roster.0.len()
         };
+        let admitted = |joined: &Joined| {
+            let mut admission = joined.admission.iter();
+            admission.all(|one| one.is_sound() && one.peer == joined.hop.peer)
+        };
         self.roster.is_sound()
+            && self.joined.len() <= MAX_PEERS
+            && self.joined.iter().all(admitted)
             && self.passages.len() <= MAX_MICROBATCHES
             && self
                 .passages
@@ -220,11 +276,40 @@ impl StepRecord {
                 .all(|pair| pair[0].microbatch < pair[1].microbatch)
             && self.passages.iter().all(ascending)
             && self.excluded.len() <= MAX_MICROBATCHES * MAX_STAGES
+            && (self.met.is_empty() || self.passages.is_empty() && self.excluded.is_empty())
+            && self.met.len() <= self.roster.0.len()
+            && self.met.values().all(Met::is_sound)
     }
 
     /// Digest of the record.
     pub fn digest(&self) -> Digest {
         digest_of("swarm-node pipeline step record", self)
+    }
+}
+
+impl Sums {
+    /// Whether they could be a holder's: within limits.
+    pub fn is_sound(&self) -> bool {
+        self.received.len() <= MAX_PEERS.ilog2() as usize && self.squares.len() <= MAX_PARAMETERS
+    }
+}
+
+impl Stated {
+    /// Whether it could be a holder's: within limits.
+    pub fn is_sound(&self) -> bool {
+        self.sums.is_sound() && self.signature.len() <= MAX_SIGNATURE
+    }
+
+    /// What a holder of a stage signed.
+    pub fn statement(&self, job: Digest, record: &StepRecord, stage: Stage) -> Statement {
+        Statement {
+            job,
+            step: record.step,
+            record: record.digest(),
+            stage,
+            state: self.state,
+            sums: self.sums.clone(),
+        }
     }
 }
 
@@ -275,6 +360,7 @@ impl ReduceTree {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meeting::{Reason, Taken};
 
     #[test]
     fn everybody_but_the_root_is_added_once() {
@@ -296,7 +382,7 @@ mod tests {
     #[test]
     fn every_part_of_a_record_changes_its_digest() {
         let record = sample();
-        let mut others = vec![record.clone(); 7];
+        let mut others = vec![record.clone(); 8];
         others[0].step += 1;
         others[1].roster.remove(Peer(2));
         others[2].passages[0].loss ^= 1;
@@ -304,9 +390,15 @@ mod tests {
         others[4].excluded.insert((Microbatch(0), Stage(1)));
         others[5].joined.clear();
         others[6].passages[0].visits[1].hop.peer = Peer(2);
+        let met = Met {
+            contribution: Digest([4; 32]),
+            taken: Taken::Alone(Reason::Late),
+        };
+        others[7].met.insert(Stage(0), met);
+        assert!(!others[7].is_sound(), "a meeting has no passages");
         let mut digests: BTreeSet<Digest> = others.iter().map(StepRecord::digest).collect();
         digests.insert(record.digest());
-        assert_eq!(digests.len(), 8);
+        assert_eq!(digests.len(), 9);
     }
 
     #[test]
@@ -338,6 +430,7 @@ mod tests {
                 hop: visit(1, 2).hop,
                 recovery: Recovery::Copied,
                 state: Digest([3; 32]),
+                admission: None,
             }],
             roster: Roster(vec![vec![Peer(0)], vec![Peer(1), Peer(2)]]),
             passages: vec![Passage {
@@ -346,6 +439,7 @@ mod tests {
                 visits: vec![visit(0, 0), visit(1, 1)],
             }],
             excluded: BTreeSet::new(),
+            met: BTreeMap::new(),
         }
     }
 }

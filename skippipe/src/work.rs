@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::content::{Content, Digest};
+use crate::meeting::Met;
 use crate::path::{Microbatch, Stage};
 
 /// Whatever holds a stage's parameters and computes with them.
@@ -113,6 +114,27 @@ pub enum Work {
         /// Whole states of its neighbours, and their weights.
         parts: Vec<(Content, u32)>,
     },
+    /// What the stage contributes where pipelines meet. Gives [`Outcome::Contribution`].
+    Contribute {
+        /// Which meeting.
+        round: u64,
+    },
+    /// Whether a content is a contribution of this stage, or a mean of them. Gives
+    /// [`Outcome::Nothing`].
+    Check(Content),
+    /// Whether a content is an anchor and momentum of this stage. Gives [`Outcome::Nothing`].
+    CheckOuter(Content),
+    /// The mean of contributions, in this order. Gives [`Outcome::Content`].
+    Mean(Vec<Content>),
+    /// Moves the stage by what it did where pipelines met. Gives [`Outcome::State`].
+    Meet {
+        /// What it did.
+        met: Met,
+        /// What [`Met::needed`] names.
+        content: Option<Content>,
+    },
+    /// Anchor and momentum, as bytes. Gives [`Outcome::Content`].
+    ExportOuter,
 }
 
 /// What came of a task.
@@ -128,6 +150,8 @@ pub enum Outcome {
     Norm(u32, BTreeMap<Stage, u32>),
     /// Digest of the stage's state.
     State(Digest),
+    /// A contribution, and the digest of the anchor and momentum that it is a change of.
+    Contribution(Content, Digest),
     /// Done.
     Nothing,
     /// What came from a peer is nothing to work with: a wrong shape, a number that is not finite.

@@ -11,11 +11,12 @@
 //! the outputs that later runs read. A step that fails leaves the state as it was.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use reproducible_ops::engine::{Buffer, Engine, EngineError, Session};
 use reproducible_ops::program::{
-    Builder, DType, Digest, Input, Program, Shape, TypeError, ValueId,
+    Builder, DType, Digest, Input, Output, Program, Shape, TypeError, ValueId,
 };
 use reproducible_ops::scalar;
 use reproducible_ops::tensor::Tensor;
@@ -134,7 +135,10 @@ impl<'a> Executor<'a> {
         let Some(fault) = self.fault.filter(|fault| fault.run as usize == run) else {
             return Ok(None);
         };
-        let counter = self.state.get(fault.counter as usize);
+        let Some(counter) = fault.counter else {
+            return Ok(Some(fault));
+        };
+        let counter = self.state.get(counter as usize);
         let step = counter.map(Buffer::read_words).transpose()?;
         let is_now = step.is_some_and(|words| words == [fault.step.cast_unsigned()]);
         Ok(is_now.then_some(fault))
@@ -214,8 +218,12 @@ impl<'a> Executor<'a> {
         given: &[Tensor],
         run: usize,
     ) -> Result<Vec<Tensor>, ExecuteError> {
-        let inputs = self.bound(given, run)?;
-        self.all_values(run, inputs)
+        let inputs = self.run_inputs(given, run)?;
+        let place = self.schedule.plan().runs[run].program as usize;
+        let mut open = OpenProgram::load(self.engine, &self.schedule.programs()[place])?;
+        let mut values = Vec::new();
+        self.visit_values(run, &mut open, &inputs, |_, value| values.push(value))?;
+        Ok(values)
     }
 
     /// The inputs of one run of the coming step, in the order of its program: what earlier runs
@@ -227,13 +235,7 @@ impl<'a> Executor<'a> {
         &mut self,
         given: &[Tensor],
         run: usize,
-    ) -> Result<Vec<Tensor>, ExecuteError> {
-        let inputs = self.bound(given, run)?;
-        let read = inputs.iter().map(Buffer::read);
-        Ok(read.collect::<Result<_, _>>()?)
-    }
-
-    fn bound(&mut self, given: &[Tensor], run: usize) -> Result<Vec<Buffer>, ExecuteError> {
+    ) -> Result<Vec<Buffer>, ExecuteError> {
         self.schedule.require_run(run)?;
         let given = self.upload_given(given)?;
         let lifetimes = Lifetimes::of_run(self.schedule.plan(), run);
@@ -306,38 +308,91 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Every value of the coming step, run by run, as [`run_values`](Self::run_values) has them.
-    /// The state stays as it is.
+    /// Every value of the coming step, run by run and by id, as [`run_values`](Self::run_values) has
+    /// them. The state stays as it is.
+    ///
+    /// The memory is that of the sessions and of one value: `visit` gets each when it is copied from
+    /// the engine.
     ///
     /// # Errors
     /// Tensors that are not those of the plan, or the device failed.
     pub fn trace(
         &mut self,
         given: &[Tensor],
-        mut visit: impl FnMut(usize, Vec<Tensor>),
+        mut visit: impl FnMut(usize, ValueId, Tensor),
     ) -> Result<(), ExecuteError> {
         let given = self.upload_given(given)?;
         let lifetimes = Arc::clone(&self.lifetimes);
-        let mut outputs = Outputs::new();
+        let (mut outputs, mut opened) = (Outputs::new(), BTreeMap::new());
         for run in 0..self.schedule.plan().runs.len() {
-            let sources = self.schedule.plan().runs[run].inputs.iter();
+            let bound = &self.schedule.plan().runs[run];
+            let sources = bound.inputs.iter();
             let inputs = sources.map(|source| self.buffer(*source, &given, &outputs));
-            visit(run, self.all_values(run, inputs.collect())?);
+            let inputs: Vec<Buffer> = inputs.collect();
+            let open = match opened.entry(bound.program) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    let program = &self.schedule.programs()[bound.program as usize];
+                    entry.insert(OpenProgram::load(self.engine, program)?)
+                }
+            };
+            self.visit_values(run, open, &inputs, |id, value| visit(run, id, value))?;
             self.run(run, &given, &mut outputs, &lifetimes)?;
         }
         Ok(())
     }
 
-    fn all_values(&self, run: usize, inputs: Vec<Buffer>) -> Result<Vec<Tensor>, ExecuteError> {
+    /// Every value of a run, as this machine has it: with its fault.
+    fn visit_values(
+        &self,
+        run: usize,
+        open: &mut OpenProgram,
+        inputs: &[Buffer],
+        mut visit: impl FnMut(ValueId, Tensor),
+    ) -> Result<(), ExecuteError> {
         let place = self.schedule.plan().runs[run].program as usize;
-        let program = &self.schedule.programs()[place];
-        let mut values = every_value(self.engine, program, &inputs)?;
-        if let Some(fault) = self.fault_of(run)?
-            && let Some(output) = program.outputs().get(fault.output as usize)
-        {
-            fault.flip(&mut values[output.value.index()]);
+        let outputs = self.schedule.programs()[place].outputs();
+        let fault = self.fault_of(run)?;
+        let fault =
+            fault.and_then(|fault| Some((fault, outputs.get(fault.output as usize)?.value)));
+        open.run(inputs, |id, mut value| {
+            if let Some((fault, wrong)) = fault
+                && wrong == id
+            {
+                fault.flip(&mut value);
+            }
+            visit(id, value);
+        })
+    }
+}
+
+/// A program that has every value of another one as an output, loaded.
+struct OpenProgram {
+    session: Box<dyn Session>,
+    /// Of its outputs, in the order of the values that are computed.
+    names: Vec<String>,
+}
+
+impl OpenProgram {
+    fn load(engine: &dyn Engine, program: &Program) -> Result<Self, ExecuteError> {
+        let (open, names) = with_every_value(program).map_err(StepError::from)?;
+        let session = engine.load(&open)?;
+        Ok(Self { session, names })
+    }
+
+    fn run(
+        &mut self,
+        inputs: &[Buffer],
+        mut visit: impl FnMut(ValueId, Tensor),
+    ) -> Result<(), ExecuteError> {
+        bind_all(self.session.as_mut(), inputs)?;
+        self.session.run()?;
+        let bound = inputs.iter().map(Buffer::read);
+        let computed = self.names.iter().map(|name| self.session.read(name));
+        for (id, value) in (0..).map(ValueId).zip(bound.chain(computed)) {
+            visit(id, value?);
         }
-        Ok(values)
+        Ok(())
     }
 }
 
@@ -348,61 +403,61 @@ impl<'a> Executor<'a> {
 pub fn values_of(
     engine: &dyn Engine,
     program: &Program,
-    inputs: &[Tensor],
+    inputs: &[Buffer],
 ) -> Result<Vec<Tensor>, ExecuteError> {
-    let inputs = upload_inputs(engine, program, inputs)?;
-    every_value(engine, program, &inputs)
+    let mut values = Vec::with_capacity(program.value_count());
+    let mut open = OpenProgram::load(engine, program)?;
+    open.run(inputs, |_, value| values.push(value))?;
+    Ok(values)
 }
 
-/// The outputs of a run of a program, from its inputs alone, in the order of the program.
+/// The outputs of a run of a program, from its inputs alone. `visit` gets them one after another, in
+/// the order of the program, so that no two of them are copied from the engine at once.
 ///
 /// # Errors
 /// Other inputs than those of the program, or the device failed.
 pub fn outputs_of(
     engine: &dyn Engine,
     program: &Program,
-    inputs: &[Tensor],
-) -> Result<Vec<Tensor>, ExecuteError> {
-    let inputs = upload_inputs(engine, program, inputs)?;
-    let mut session = engine.load(program)?;
-    for (input, buffer) in program.inputs().iter().zip(&inputs) {
-        session.bind(&input.name, buffer)?;
-    }
-    session.run()?;
-    let outputs = program.outputs().iter();
-    let read = outputs.map(|output| session.read(&output.name));
-    Ok(read.collect::<Result<_, _>>()?)
-}
-
-fn upload_inputs(
-    engine: &dyn Engine,
-    program: &Program,
-    inputs: &[Tensor],
-) -> Result<Vec<Buffer>, ExecuteError> {
-    let slot = |input: &Input| Slot {
-        name: input.name.clone(),
-        ty: input.ty.clone(),
-    };
-    let slots: Vec<Slot> = program.inputs().iter().map(slot).collect();
-    let slots: Vec<&Slot> = slots.iter().collect();
-    upload(engine, &slots, inputs, "the inputs of the run")
-}
-
-/// Executes a program that has every value of another one as an output.
-fn every_value(
-    engine: &dyn Engine,
-    program: &Program,
     inputs: &[Buffer],
-) -> Result<Vec<Tensor>, ExecuteError> {
-    let (open, names) = with_every_value(program).map_err(StepError::from)?;
-    let mut session = engine.load(&open)?;
-    for (input, buffer) in program.inputs().iter().zip(inputs) {
-        session.bind(&input.name, buffer)?;
-    }
+    mut visit: impl FnMut(&Output, Tensor),
+) -> Result<(), ExecuteError> {
+    let mut session = engine.load(program)?;
+    bind_all(session.as_mut(), inputs)?;
     session.run()?;
-    let bound = inputs.iter().map(Buffer::read);
-    let computed = names.iter().map(|name| session.read(name));
-    Ok(bound.chain(computed).collect::<Result<_, _>>()?)
+    for output in program.outputs() {
+        visit(output, session.read(&output.name)?);
+    }
+    Ok(())
+}
+
+/// Stores the tensor of one input of a program, as an input of [`outputs_of`].
+///
+/// # Errors
+/// It is none of the input, or has a word that no computation gives.
+pub fn upload_input(
+    engine: &dyn Engine,
+    input: &Input,
+    tensor: &Tensor,
+) -> Result<Buffer, ExecuteError> {
+    if *tensor.ty() != input.ty {
+        return Err(StepError::Tensors("the inputs of the run").into());
+    }
+    require_words(&input.name, tensor)?;
+    Ok(engine.upload(tensor)?)
+}
+
+/// Gives a session all inputs of its program, in their order.
+fn bind_all(session: &mut dyn Session, inputs: &[Buffer]) -> Result<(), ExecuteError> {
+    let program = session.program().inputs().iter();
+    let names: Vec<String> = program.map(|input| input.name.clone()).collect();
+    if names.len() != inputs.len() {
+        return Err(StepError::Tensors("the inputs of the run").into());
+    }
+    for (name, buffer) in names.iter().zip(inputs) {
+        session.bind(name, buffer)?;
+    }
+    Ok(())
 }
 
 type Outputs = BTreeMap<Place, Buffer>;
@@ -451,7 +506,8 @@ fn upload(
     buffers.collect()
 }
 
-/// Refuses words that an engine would change when they are uploaded.
+/// Refuses words that an engine would change when they are uploaded. One pass over memory without a
+/// branch, and a second one only if there is such a word.
 fn require_words(name: &str, tensor: &Tensor) -> Result<(), ExecuteError> {
     let is_result = |word: u32| match tensor.ty().dtype {
         DType::F32 => scalar::canon(f32::from_bits(word)).to_bits() == word,
@@ -459,7 +515,9 @@ fn require_words(name: &str, tensor: &Tensor) -> Result<(), ExecuteError> {
         DType::Bool => word <= 1,
     };
     let words = tensor.words();
-    match words.iter().position(|word| !is_result(*word)) {
+    let is_whole = words.iter().fold(true, |all, word| all & is_result(*word));
+    let first = || words.iter().position(|word| !is_result(*word));
+    match (!is_whole).then(first).flatten() {
         None => Ok(()),
         Some(element) => Err(ExecuteError::Word {
             name: name.to_owned(),
@@ -528,13 +586,19 @@ mod tests {
                     for (run, values) in trace.runs.iter().enumerate() {
                         prop_assert_eq!(&executor.run_values(&given, run).unwrap(), values);
                         let program = &programs[plan.runs[run].program as usize];
-                        let bound = &values[..program.inputs().len()];
-                        prop_assert_eq!(&executor.run_inputs(&given, run).unwrap(), bound);
-                        let alone = values_of(engine.as_ref(), program, bound);
+                        let bound = executor.run_inputs(&given, run).unwrap();
+                        let read = bound.iter().map(|buffer| buffer.read().unwrap());
+                        let inputs = &values[..program.inputs().len()];
+                        prop_assert_eq!(read.collect::<Vec<_>>(), inputs);
+                        let alone = values_of(engine.as_ref(), program, &bound);
                         prop_assert_eq!(&alone.unwrap(), values);
+                        outputs_of(engine.as_ref(), program, &bound, |output, tensor| {
+                            assert_eq!(tensor, values[output.value.index()]);
+                        })
+                        .unwrap();
                     }
-                    let mut runs = Vec::new();
-                    executor.trace(&given, |_, values| runs.push(values)).unwrap();
+                    let mut runs = vec![Vec::new(); trace.runs.len()];
+                    executor.trace(&given, |run, _, value| runs[run].push(value)).unwrap();
                     prop_assert_eq!(&runs, &trace.runs);
                     executor.step(&given).unwrap();
                     prop_assert_eq!(&executor.state().unwrap(), &trace.next);

@@ -10,8 +10,9 @@ use reproducible_ops::tensor::Tensor;
 /// One bit of one output of one run of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The place in the state of the counter of steps, a scalar i32.
-    pub counter: u32,
+    /// The place in the state of the counter of steps, a scalar i32; none of a plan that is of one
+    /// step and counts none.
+    pub counter: Option<u32>,
     /// The step: what the counter says before it.
     pub step: i32,
     /// The run.

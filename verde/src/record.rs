@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::execute::{ExecuteError, Executor};
 use crate::history::History;
 use crate::job::Job;
-use crate::run::{RunHeader, RunTree, step_leaf};
+use crate::run::{RunError, RunHeader, RunTree, step_leaf};
 use crate::state::StateTree;
 use crate::step::StepError;
 use crate::tensor;
@@ -199,13 +199,20 @@ impl<'a, C: Checkpoints> Replay<'a, C> {
     }
 
     fn step_record(&mut self, step: u64) -> Result<StepRecord, RecordError> {
-        let mut runs = Vec::with_capacity(self.job.plan().runs.len());
-        for (number, run) in self.job.plan().runs.iter().enumerate() {
-            let program = &self.job.programs()[run.program as usize];
-            let top = self.run_record(step, number)?.tree.tree().root();
-            runs.push((RunHeader::of(program), top));
-        }
         self.go_to(step)?;
+        let mut values = vec![Vec::new(); self.job.plan().runs.len()];
+        let traced = self.executor.trace(&[], |run, _, value| {
+            values[run].push(tensor::root(&value));
+        });
+        traced.map_err(failed(step))?;
+        let runs = self.job.plan().runs.iter().zip(values);
+        let runs = runs.map(|(run, values)| {
+            let program = &self.job.programs()[run.program as usize];
+            let tree = RunTree::from_roots(program, values)?;
+            Ok((RunHeader::of(program), tree.tree().root()))
+        });
+        let runs = runs.collect::<Result<Vec<_>, RunError>>();
+        let runs = runs.map_err(|error| failed(step)(StepError::from(error).into()))?;
         let before = self.executor.state().map_err(failed(step))?;
         self.go_to(step + 1)?;
         let after = self.executor.state().map_err(failed(step))?;

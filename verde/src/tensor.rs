@@ -11,7 +11,7 @@
 
 use rayon::prelude::*;
 use reproducible_ops::program::{Digest, Shape, TensorType, tagged_hash};
-use reproducible_ops::tensor::Tensor;
+use reproducible_ops::tensor::{HalfFormat, Tensor};
 use thiserror::Error;
 
 use crate::tree::{self, PathError, Position, Tree};
@@ -134,16 +134,26 @@ pub struct TensorTree {
 }
 
 impl TensorTree {
-    /// Hashes a tensor, with all threads of the present pool.
+    /// Hashes a tensor, with all threads of the present pool. Numbers that are kept at two bytes are
+    /// widened tile by tile.
     pub fn new(tensor: &Tensor) -> Self {
         let width = tensor.shape().last().max(1);
-        let words = tensor.words();
         let tiles = Tiling::of(tensor.shape()).tiles_of_row();
-        let leaves = words
-            .par_chunks(width)
-            .flat_map_iter(|row| row.chunks(TILE).map(leaf));
-        let mut hashed = Vec::with_capacity(tiles * words.len() / width);
-        hashed.par_extend(leaves);
+        let mut hashed = Vec::with_capacity(tiles * tensor.shape().elements() / width);
+        match tensor.halves() {
+            Some(halves) => {
+                let format = halves.format();
+                let rows = halves.bits().par_chunks(width);
+                hashed.par_extend(rows.flat_map_iter(|row| {
+                    row.chunks(TILE)
+                        .map(move |tile| leaf_of_halves(tile, format))
+                }));
+            }
+            None => {
+                let rows = tensor.words().par_chunks(width);
+                hashed.par_extend(rows.flat_map_iter(|row| row.chunks(TILE).map(leaf)));
+            }
+        }
         Self {
             ty: tensor.ty().clone(),
             tree: Tree::new(hashed),
@@ -195,6 +205,16 @@ pub fn leaf(tile: &[u32]) -> Digest {
         let bytes: Vec<u8> = tile.iter().flat_map(|word| word.to_le_bytes()).collect();
         tree::leaf(&[&bytes])
     }
+}
+
+/// The leaf of a tile whose numbers are kept at two bytes.
+fn leaf_of_halves(tile: &[u16], format: HalfFormat) -> Digest {
+    let mut words = [0; TILE];
+    let words = &mut words[..tile.len()];
+    for (word, &bits) in words.iter_mut().zip(tile) {
+        *word = format.widen(bits);
+    }
+    leaf(words)
 }
 
 /// The root of a tensor whose tiles have this tree.
@@ -299,6 +319,21 @@ mod tests {
             };
             assert!(verify_element(&tree.root(), tensor.ty(), 0, &nothing).is_err());
             assert!(verify_tile(&tree.root(), tensor.ty(), 0, &nothing).is_err());
+        }
+    }
+
+    #[test]
+    fn how_numbers_are_kept_is_no_part_of_the_root() {
+        for format in HalfFormat::ALL {
+            for shape in [&[3, 700][..], &[513], &[2, 0], &[1]] {
+                let count = shape.iter().product::<usize>();
+                let bits = (0..count).map(|at| (at as u16).wrapping_mul(40_503));
+                let kept = Tensor::from_halves(shape, format, bits.collect()).unwrap();
+                let hashed = TensorTree::new(&kept);
+                let words = kept.words().to_vec();
+                let wide = Tensor::from_words(kept.ty().clone(), words).unwrap();
+                assert_eq!(hashed.root(), root(&wide), "{format:?} {shape:?}");
+            }
         }
     }
 

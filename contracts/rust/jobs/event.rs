@@ -54,6 +54,11 @@ pub enum JobEvent {
         /// The last second for games to begin.
         deadline: u64,
     },
+    /// A game about the claim ended, and the worker lost it.
+    GameLost {
+        /// The job.
+        job: U256,
+    },
     /// The claim was refuted.
     Refuted {
         /// The job.
@@ -113,6 +118,12 @@ impl JobEvent {
                     last: event.finalState,
                     deadline: event.deadline,
                 })
+            }
+            JobEscrow::GameEnded::SIGNATURE_HASH => {
+                let event = JobEscrow::GameEnded::decode_log(log).ok()?.data;
+                event
+                    .workerLost
+                    .then_some(Self::GameLost { job: event.job })
             }
             JobEscrow::Refuted::SIGNATURE_HASH => {
                 let event = JobEscrow::Refuted::decode_log(log).ok()?.data;

@@ -1,24 +1,29 @@
 //! Workers that compute something else than what they claim to.
 //!
-//! | lie | what the worker does in the disputed step |
-//! |---|---|
-//! | bit | shows one bit of one value otherwise than it is |
-//! | learning rate | takes the double of every learning rate of the plan |
-//! | data | trains on the row after each that is drawn |
-//! | generator | draws rows by another key |
-//! | stale weights | begins with the weights of the step before |
-//! | reused state | does nothing, and shows the state again |
+//! | lie | of | what the worker does in the disputed step |
+//! |---|---|---|
+//! | bit | both | shows one bit of one value otherwise than it is |
+//! | data | both | trains on, or answers, the row after each that is the step's |
+//! | generator | both | draws by another key: a constant of training, of generation a tensor of the state |
+//! | reused state | both | does nothing, and shows the state again |
+//! | learning rate | training | takes the double of every learning rate of the plan |
+//! | stale weights | training | begins with the weights of the step before |
+//! | token | generation | writes a token that was not drawn, and goes on from it |
+//! | temperature | generation | takes the most probable token instead of drawing |
+//! | stale answers | generation | begins with the answers of the step before |
 
 use std::fmt;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use reproducible_ops::engine::Engine;
 use reproducible_ops::program::Digest;
 use reproducible_ops::random::Stream;
 use reproducible_ops::tensor::Tensor;
-use swarm_learn::training_plan::TrainingPlan;
+use swarm_learn::generation_plan::{ANSWERS, KEY, TEMPERATURE};
+use swarm_learn::job_plan::JobPlan;
 use verde::execute::Executor;
+use verde::fault::Fault;
 use verde::history::{History, Length};
 use verde::job::Job;
 use verde::record::{Checkpoints, Record, RecordError, Replay, RunRecord, StepRecord};
@@ -34,10 +39,15 @@ pub enum Lie {
     Generator,
     StaleWeights,
     ReusedState,
+    /// A token that was drawn wrong.
+    Token(Fault),
+    Temperature,
+    StaleAnswers,
 }
 
 impl Lie {
-    pub const ALL: [Self; 6] = [
+    /// About a step of training.
+    pub const TRAINING: [Self; 6] = [
         Self::Bit,
         Self::LearningRate,
         Self::Data,
@@ -46,8 +56,22 @@ impl Lie {
         Self::ReusedState,
     ];
 
-    pub fn draw(stream: &mut Stream) -> Self {
-        Self::ALL[stream.below(Self::ALL.len() as u64) as usize]
+    /// About a step of generation, with this wrong token.
+    pub fn generation(token: Fault) -> [Self; 7] {
+        [
+            Self::Bit,
+            Self::Token(token),
+            Self::Data,
+            Self::Generator,
+            Self::Temperature,
+            Self::StaleAnswers,
+            Self::ReusedState,
+        ]
+    }
+
+    /// One of some lies.
+    pub fn draw(lies: &[Self], stream: &mut Stream) -> Self {
+        lies[stream.below(lies.len() as u64) as usize]
     }
 }
 
@@ -60,6 +84,9 @@ impl fmt::Display for Lie {
             Self::Generator => "generator",
             Self::StaleWeights => "stale weights",
             Self::ReusedState => "reused state",
+            Self::Token(_) => "token",
+            Self::Temperature => "temperature",
+            Self::StaleAnswers => "stale answers",
         })
     }
 }
@@ -75,57 +102,64 @@ impl Checkpoints for Ends {
     }
 }
 
-/// What a liar computes with: a plan whose constants may be others, and the state that it begins
-/// with.
+/// What a liar computes with: a plan whose constants may be others, the state that it begins with,
+/// and a machine that may be defective.
 pub struct Workshop {
-    training: TrainingPlan,
+    planned: JobPlan,
     job: Job,
     state: Vec<Tensor>,
+    fault: Option<Fault>,
 }
 
 impl Workshop {
     /// The workshop of a lie about the step after `state`, before which there was `earlier`.
-    pub fn new(
-        lie: Lie,
-        training: &TrainingPlan,
-        earlier: &[Tensor],
-        state: &[Tensor],
-    ) -> Result<Self> {
-        let (mut training, mut state) = (training.clone(), state.to_vec());
+    pub fn new(lie: Lie, planned: &JobPlan, earlier: &[Tensor], state: &[Tensor]) -> Result<Self> {
+        let (mut planned, mut state, mut fault) = (planned.clone(), state.to_vec(), None);
         match lie {
-            Lie::LearningRate => with_constant(&mut training, "rates", |word, _| {
+            Lie::LearningRate => with_constant(&mut planned, "rates", |word, _| {
                 *word = (f32::from_bits(*word) * 2.0).to_bits();
             })?,
-            Lie::Generator => with_constant(&mut training, "data.key", |word, _| *word ^= 1)?,
-            Lie::Data => shift_rows(&mut training)?,
+            Lie::Temperature => with_constant(&mut planned, TEMPERATURE, |word, _| *word = 0)?,
+            Lie::Generator => match planned.place_in_state(KEY) {
+                Some(place) => state[place].words_mut()[0] ^= 1,
+                None => with_constant(&mut planned, "data.key", |word, _| *word ^= 1)?,
+            },
+            Lie::Data => shift_rows(&mut planned)?,
             Lie::StaleWeights => {
-                let params = training.train_state(0, state.clone()).params;
-                let slots = training.plan.state.iter().zip(&mut state);
+                let params = planned.train_state(0, state.clone()).params;
+                let slots = planned.plan.state.iter().zip(&mut state);
                 for ((slot, now), before) in slots.zip(earlier) {
                     if params.get(&slot.name).is_some() {
                         *now = before.clone();
                     }
                 }
             }
+            Lie::StaleAnswers => {
+                let place = planned.place_in_state(ANSWERS);
+                let place = place.context("the state has no answers")?;
+                state[place] = earlier[place].clone();
+            }
+            Lie::Token(wrong) => fault = Some(wrong),
             Lie::Bit | Lie::ReusedState => {}
         }
-        let job = Job::new(training.plan.clone(), training.programs.clone())?;
+        let job = Job::new(planned.plan.clone(), planned.programs.clone())?;
         Ok(Self {
-            training,
+            planned,
             job,
             state,
+            fault,
         })
     }
 
     /// The record of the only step in this workshop.
     pub fn record<'a>(&'a self, engine: &'a dyn Engine) -> Result<Replay<'a, Ends>> {
-        let TrainingPlan { constants, .. } = &self.training;
-        only_step(
-            &self.job,
-            (self.training.schedule()?, constants),
-            &self.state,
-            engine,
-        )
+        let JobPlan { constants, .. } = &self.planned;
+        let schedule = self.planned.schedule()?;
+        let mut executor = Executor::new(engine, schedule, constants, &self.state)?;
+        if let Some(fault) = self.fault {
+            executor.break_with(fault);
+        }
+        step_of(&self.job, executor, &self.state)
     }
 }
 
@@ -136,7 +170,19 @@ pub fn only_step<'a>(
     state: &[Tensor],
     engine: &'a dyn Engine,
 ) -> Result<Replay<'a, Ends>> {
-    let mut executor = Executor::new(engine, schedule, constants, state)?;
+    step_of(
+        job,
+        Executor::new(engine, schedule, constants, state)?,
+        state,
+    )
+}
+
+/// The record of the step that an executor is to make from this state.
+fn step_of<'a>(
+    job: &'a Job,
+    mut executor: Executor<'a>,
+    state: &[Tensor],
+) -> Result<Replay<'a, Ends>> {
     let before = executor.state_root()?;
     executor.step(&[])?;
     let states = vec![before, executor.state_root()?];
@@ -146,39 +192,36 @@ pub fn only_step<'a>(
 }
 
 fn with_constant(
-    training: &mut TrainingPlan,
+    planned: &mut JobPlan,
     name: &str,
     change: impl Fn(&mut u32, usize),
 ) -> Result<()> {
-    let mut named = training.plan.constants.iter();
+    let mut named = planned.plan.constants.iter();
     let at = named.position(|constant| constant.slot.name == name);
     let at = at.with_context(|| format!("the plan has no constant {name}"))?;
-    let tensor = &mut training.constants[at];
+    let tensor = &mut planned.constants[at];
     let words = tensor.words_mut().iter_mut();
     words.zip(0..).for_each(|(word, at)| change(word, at));
-    training.plan.constants[at].root = tensor::root(tensor);
+    planned.plan.constants[at].root = tensor::root(tensor);
     Ok(())
 }
 
-/// Every row of the data set in the place of the one before it.
-fn shift_rows(training: &mut TrainingPlan) -> Result<()> {
-    let names: Vec<String> = training
-        .plan
-        .constants
-        .iter()
-        .filter(|constant| {
-            constant.slot.name.starts_with("data.") && constant.slot.name != "data.key"
-        })
-        .map(|constant| constant.slot.name.clone())
+/// Every row of the data set, or of the prompts, in the place of the one before it.
+fn shift_rows(planned: &mut JobPlan) -> Result<()> {
+    let constants = planned.plan.constants.iter();
+    let names = constants.map(|constant| constant.slot.name.clone());
+    let is_data = |name: &String| name.starts_with("data.") || name.starts_with("prompts.");
+    let names: Vec<String> = names
+        .filter(|name| is_data(name) && name != "data.key")
         .collect();
     for name in names {
-        let mut constants = training.plan.constants.iter();
+        let mut constants = planned.plan.constants.iter();
         let at = constants.position(|constant| constant.slot.name == name);
         let at = at.context("a constant that was there")?;
-        let words = training.constants[at].words().to_vec();
-        let dims = training.constants[at].ty().shape.dims();
+        let words = planned.constants[at].words().to_vec();
+        let dims = planned.constants[at].ty().shape.dims();
         let row: usize = dims.iter().skip(1).product();
-        with_constant(training, &name, |word, at| {
+        with_constant(planned, &name, |word, at| {
             *word = words[(at + row) % words.len()];
         })?;
     }
@@ -196,12 +239,14 @@ pub struct Liar<'a, R> {
 }
 
 impl<'a, R: Record> Liar<'a, R> {
-    pub fn new(lie: Lie, honest: R, lying: Replay<'a, Ends>, step: u64) -> Result<Self> {
+    pub fn new(lie: Lie, mut honest: R, mut lying: Replay<'a, Ends>, step: u64) -> Result<Self> {
         let claim = *honest.history().claim();
         let after = match lie {
             Lie::ReusedState => lying.history().states()[0],
             _ => lying.history().states()[1],
         };
+        let is_other = lie == Lie::ReusedState || lying.step(0)?.after != honest.step(step)?.after;
+        ensure!(is_other, "the lie ({lie}) changes nothing, so it is none");
         let mut states = honest.history().states().to_vec();
         let checkpoint = step / u64::from(claim.length.stride()) + 1;
         let stands = claim.length.step_of(checkpoint);

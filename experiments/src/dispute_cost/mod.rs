@@ -1,6 +1,6 @@
 //! What a dispute about real training costs on a chain: gas, transactions, bytes and seconds, from
 //! the claim of a whole job down to one element; and whether the challenger wins wherever the fault
-//! is.
+//! is. With `--generation` the jobs answer prompts instead of training.
 //!
 //! A worker lies about one step ([`liar::Lie`]): shows one bit of one value otherwise than it is,
 //! or computes with other constants or another state than the plan and its claim say. In histories
@@ -24,7 +24,7 @@ use reproducible_ops::tensor::Tensor;
 use serde_json::{Value, json};
 use swarm_dispute::docket::End;
 use swarm_dispute::testing::{CHALLENGER, Knows, WORKER, World};
-use swarm_node::job::{Job, JobSpec, Silent};
+use swarm_node::job::{GenerationSpec, Job, JobSpec, ModelSpec, Silent, Work};
 use verde::execute::Executor;
 use verde::game::Side;
 use verde::history::{Claim, Length};
@@ -43,6 +43,7 @@ pub const EXPERIMENT: Experiment = Experiment {
 };
 
 const SPEC: &str = include_str!("../../../configs/nano/job.toml");
+const GENERATION: &str = include_str!("../../../configs/nano/generation.toml");
 
 /// Plays disputes.
 #[derive(Debug, Parser)]
@@ -72,6 +73,9 @@ struct Options {
     /// Disputes a step of each stage of a nano pipeline, too.
     #[arg(long)]
     stages: bool,
+    /// Disputes generation instead of training: rows of a step answer so many prompts.
+    #[arg(long)]
+    generation: bool,
     /// Threads of the engine.
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -179,7 +183,7 @@ fn random(options: &Options, runtime: &tokio::runtime::Runtime) -> Result<Vec<Ro
         } else {
             Path::Fast
         };
-        let lie = Lie::draw(&mut stream);
+        let lie = Lie::draw(&disputed.lies(&mut stream)?, &mut stream);
         let row = runtime.block_on(disputed.play(length, lie, at, path))?;
         eprintln!(
             "{number}: {}, {} of {} steps, {}: {} gas",
@@ -194,6 +198,20 @@ fn random(options: &Options, runtime: &tokio::runtime::Runtime) -> Result<Vec<Ro
     Ok(rows)
 }
 
+/// The job that is disputed, with a model whose weights are random.
+fn assemble(model: &str, options: &Options) -> Result<Job> {
+    let preset = ModelSpec::Preset(model.into());
+    if options.generation {
+        let mut spec: GenerationSpec = toml::from_str(GENERATION)?;
+        (spec.model, spec.stride, spec.generation.rows) = (preset, 1, options.rows);
+        return Ok(Job::of_generation(&spec, &Silent)?);
+    }
+    let mut spec: JobSpec = toml::from_str(SPEC)?;
+    spec.model = preset;
+    (spec.batch.rows, spec.batch.length) = (options.rows, options.length);
+    Ok(Job::of_training(&spec, &Silent)?)
+}
+
 /// One real step of a job.
 struct Disputed {
     model: String,
@@ -206,16 +224,13 @@ struct Disputed {
 
 impl Disputed {
     fn new(model: &str, options: &Options) -> Result<Self> {
-        let mut spec: JobSpec = toml::from_str(SPEC)?;
-        spec.model = swarm_node::job::ModelSpec::Preset(model.into());
-        (spec.batch.rows, spec.batch.length) = (options.rows, options.length);
-        let job = Job::assemble(&spec, &Silent)?;
-        let training = &job.training;
-        let verde = verde::job::Job::new(training.plan.clone(), training.programs.clone())?;
+        let job = assemble(model, options)?;
+        let planned = job.plan();
+        let verde = verde::job::Job::new(planned.plan.clone(), planned.programs.clone())?;
         let engine = CpuEngine::new(options.threads);
-        let earlier = training.state.clone();
-        let schedule = training.schedule()?;
-        let mut executor = Executor::new(&engine, schedule, &training.constants, &earlier)?;
+        let earlier = planned.state.clone();
+        let schedule = planned.schedule()?;
+        let mut executor = Executor::new(&engine, schedule, &planned.constants, &earlier)?;
         executor.step(&[])?;
         let states = [executor.state()?, earlier];
         drop(executor);
@@ -230,7 +245,26 @@ impl Disputed {
 
     fn workshop(&self, lie: Lie) -> Result<Workshop> {
         let [state, earlier] = &self.states;
-        Workshop::new(lie, &self.job.training, earlier, state)
+        Workshop::new(lie, self.job.plan(), earlier, state)
+    }
+
+    /// What a worker may lie about, with a token to be drawn wrong where the job generates.
+    fn lies(&self, stream: &mut Stream) -> Result<Vec<Lie>> {
+        let Work::Generation(generation) = &self.job.work else {
+            return Ok(Lie::TRAINING.to_vec());
+        };
+        let [state, _] = &self.states;
+        let planned = self.job.plan();
+        let schedule = planned.schedule()?;
+        let mut executor = Executor::new(&self.engine, schedule, &planned.constants, state)?;
+        executor.step(&[])?;
+        let answers = generation.plan.answers(&executor.state()?);
+        // The state is that after one step, so the disputed one answers the second rows.
+        let rows = generation.plan.sizes().rows;
+        let row = stream.below(rows as u64) as usize;
+        let token = stream.below(answers[rows + row].len() as u64) as usize;
+        let fault = generation.plan.token_fault(1, row, token);
+        Ok(Lie::generation(fault.context("no such token")?).to_vec())
     }
 
     fn draw(&self, stream: &mut Stream) -> Result<Bit> {

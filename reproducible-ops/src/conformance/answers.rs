@@ -68,4 +68,6 @@ pub(super) const ANSWERS: &[(&str, u64)] = &[
     ("cast bool to bool", 0x46c778e07920258e),
     ("select i32", 0x35f8d0375b71db33),
     ("select bool", 0xfdea8891cd07dcd1),
+    ("matmul_nt of bf16 weights", 0xeb7f71e6eddc86a3),
+    ("matmul_nt of f16 weights", 0xad3656bbbab24785),
 ];

@@ -5,11 +5,12 @@ use crate::program::{
 };
 
 use super::case::Case;
+use super::halves;
 use super::inputs::Kind;
 use super::step;
 
 /// Every case: the rows of the operator table, then operators on whole tensors, then a small
-/// training step.
+/// training step, then weights at two bytes a number.
 #[expect(
     clippy::expect_used,
     reason = "the programs are constant, the tests build each"
@@ -25,6 +26,7 @@ fn build() -> Result<Vec<Case>, TypeError> {
     cases.movement()?;
     cases.indexed()?;
     cases.cases.push(step::case()?);
+    cases.cases.extend(halves::cases()?);
     Ok(cases.cases)
 }
 

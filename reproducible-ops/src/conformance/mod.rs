@@ -13,6 +13,7 @@
 mod answers;
 mod case;
 mod cases;
+mod halves;
 mod inputs;
 mod step;
 mod vectors;

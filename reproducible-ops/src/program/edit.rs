@@ -53,6 +53,17 @@ impl Program {
         self.pruned(|_| false)
     }
 
+    /// The same program with these of its outputs alone, pruned.
+    pub fn with_outputs(&self, is_kept: impl Fn(&str) -> bool) -> Self {
+        let outputs = self.outputs.iter();
+        let outputs = outputs.filter(|output| is_kept(&output.name));
+        let kept = Self {
+            outputs: outputs.cloned().collect(),
+            ..self.clone()
+        };
+        kept.prune()
+    }
+
     /// Without nodes and inputs that no output needs, but for inputs that are kept.
     fn pruned(&self, kept: impl Fn(&Input) -> bool) -> Self {
         let needed = self.needed(&[]);

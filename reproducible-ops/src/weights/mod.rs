@@ -10,7 +10,8 @@
 //! names a checkpoint. The layout: header length (u64, little endian), a JSON header padded with
 //! spaces to a multiple of 8, then the elements. The header holds `{"format":"pt"}` as metadata and
 //! the tensors in file order: f32 and i32 before bool (so that every element is aligned), by name
-//! within each. Half floats are widened on reading, exactly.
+//! within each. Half floats are widened on reading, exactly, or kept at two bytes with
+//! [`Weights::load_halves`]; bytes and digest are those of the widened numbers either way.
 //!
 //! Reading trusts nothing: every length is checked against the file before it is used, no more is
 //! allocated than a small multiple of the file's size, and a NaN or an infinity is refused. What is
@@ -173,6 +174,17 @@ impl Weights {
     pub fn upload(&self, engine: &dyn Engine) -> Result<Buffers, EngineError> {
         self.iter()
             .map(|(name, tensor)| Ok((name.to_owned(), engine.upload(tensor)?)))
+            .collect()
+    }
+
+    /// As [`Weights::upload`]; each tensor is given up as soon as it is stored, so that no more than
+    /// one of them is in memory twice.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn into_buffers(self, engine: &dyn Engine) -> Result<Buffers, EngineError> {
+        self.into_iter()
+            .map(|(name, tensor)| Ok((name, engine.upload(&tensor)?)))
             .collect()
     }
 

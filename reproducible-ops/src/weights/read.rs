@@ -1,34 +1,52 @@
 //! Reading safetensors: files, bytes and sharded Hugging Face folders.
+//!
+//! A file is read tensor by tensor: beside what has been read there is never more than the bytes of
+//! one tensor in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Component, Path};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::Weights;
 use super::error::LoadError;
 use crate::program::{DType, TensorType};
-use crate::tensor::Tensor;
+use crate::tensor::{HalfFormat, Tensor, TensorError};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// Longest header of a safetensors file, as the format has it.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// What becomes of half floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HalfFloats {
+    /// They are widened.
+    Widened,
+    /// They stay at two bytes.
+    Kept,
+}
 
 impl Weights {
     /// Reads a safetensors file, or a folder as Hugging Face lays it out: `model.safetensors`, or
-    /// the shards that `model.safetensors.index.json` lists.
+    /// the shards that `model.safetensors.index.json` lists. Half floats are widened.
     ///
     /// # Errors
     /// See [`LoadError`]; it names the file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
-        let path = path.as_ref();
-        if path.is_dir() {
-            load_folder(path)
-        } else {
-            load_file(path)
-        }
+        load(path.as_ref(), HalfFloats::Widened)
+    }
+
+    /// As [`Weights::load`], with half floats kept at two bytes: see [`Tensor::from_halves`].
+    ///
+    /// # Errors
+    /// See [`LoadError`]; it names the file.
+    pub fn load_halves(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        load(path.as_ref(), HalfFloats::Kept)
     }
 
     /// Reads the bytes of a safetensors file.
@@ -36,27 +54,39 @@ impl Weights {
     /// # Errors
     /// See [`LoadError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LoadError> {
-        let format = |reason: String| LoadError::Format {
-            bytes: bytes.len(),
-            reason,
-        };
-        let file = SafeTensors::deserialize(bytes).map_err(|error| format(error.to_string()))?;
-        check_header(bytes).map_err(|fault| match fault {
-            HeaderFault::Duplicate(name) => LoadError::Duplicate { name },
-            HeaderFault::Invalid(reason) => format(reason),
-        })?;
-        let tensors = file
-            .iter()
-            .map(|(name, view)| Ok((name.to_owned(), tensor(name, &view)?)));
-        tensors.collect()
+        let mut reader = Reader::new(Cursor::new(bytes), bytes.len() as u64);
+        reader
+            .weights(HalfFloats::Widened)
+            .map_err(|fault| match fault {
+                Fault::Load(error) => error,
+                // Bytes in memory only fail to be read where they end.
+                Fault::Io(error) => reader.invalid(error.to_string()),
+            })
     }
 }
 
-fn load_file(path: &Path) -> Result<Weights, LoadError> {
-    let bytes = read(path)?;
-    Weights::from_bytes(&bytes).map_err(|source| LoadError::File {
+fn load(path: &Path, halves: HalfFloats) -> Result<Weights, LoadError> {
+    if path.is_dir() {
+        load_folder(path, halves)
+    } else {
+        load_file(path, halves)
+    }
+}
+
+fn load_file(path: &Path, halves: HalfFloats) -> Result<Weights, LoadError> {
+    let refused = |source| LoadError::Io {
         path: path.into(),
-        source: Box::new(source),
+        source,
+    };
+    let file = File::open(path).map_err(refused)?;
+    let length = file.metadata().map_err(refused)?.len();
+    let read = Reader::new(file, length).weights(halves);
+    read.map_err(|fault| match fault {
+        Fault::Io(source) => refused(source),
+        Fault::Load(source) => LoadError::File {
+            path: path.into(),
+            source: Box::new(source),
+        },
     })
 }
 
@@ -67,10 +97,10 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     })
 }
 
-fn load_folder(folder: &Path) -> Result<Weights, LoadError> {
+fn load_folder(folder: &Path, halves: HalfFloats) -> Result<Weights, LoadError> {
     let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
     if single.is_file() {
-        return load_file(&single);
+        return load_file(&single, halves);
     }
     if !index.is_file() {
         return Err(LoadError::NoWeights {
@@ -82,14 +112,18 @@ fn load_folder(folder: &Path) -> Result<Weights, LoadError> {
         source: Box::new(source),
     };
     let index = parse_index(&read(&index)?).map_err(wrap)?;
-    load_shards(folder, &index)
+    load_shards(folder, &index, halves)
 }
 
 /// Every tensor comes from exactly one shard, and exactly those that the index lists.
-fn load_shards(folder: &Path, index: &BTreeMap<String, String>) -> Result<Weights, LoadError> {
+fn load_shards(
+    folder: &Path,
+    index: &BTreeMap<String, String>,
+    halves: HalfFloats,
+) -> Result<Weights, LoadError> {
     let mut weights = Weights::new();
     for shard in index.values().collect::<BTreeSet<_>>() {
-        for (name, tensor) in load_file(&folder.join(shard))? {
+        for (name, tensor) in load_file(&folder.join(shard), halves)? {
             if weights.contains(&name) {
                 return Err(LoadError::Duplicate { name });
             }
@@ -129,26 +163,179 @@ fn parse_index(bytes: &[u8]) -> Result<BTreeMap<String, String>, LoadError> {
     }
 }
 
-enum HeaderFault {
+/// Why a file cannot be read.
+enum Fault {
+    /// What the system says.
+    Io(io::Error),
+    /// What is wrong with the bytes.
+    Load(LoadError),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<LoadError> for Fault {
+    fn from(error: LoadError) -> Self {
+        Self::Load(error)
+    }
+}
+
+/// A safetensors file of a known length.
+struct Reader<R> {
+    from: R,
+    length: u64,
+}
+
+impl<R: Read + Seek> Reader<R> {
+    fn new(from: R, length: u64) -> Self {
+        Self { from, length }
+    }
+
+    fn weights(&mut self, halves: HalfFloats) -> Result<Weights, Fault> {
+        let header = self.header()?;
+        check_names(&header).map_err(|fault| match fault {
+            NameFault::Duplicate(name) => LoadError::Duplicate { name },
+            NameFault::Invalid(reason) => self.invalid(reason),
+        })?;
+        // This checks that tensors follow each other without gaps and are as long as their shapes
+        // say.
+        let metadata: Metadata =
+            serde_json::from_slice(&header).map_err(|error| self.invalid(error.to_string()))?;
+        let start = 8 + header.len() as u64;
+        if self.length - start != metadata.data_len() as u64 {
+            let (data, wanted) = (self.length - start, metadata.data_len());
+            let reason = format!("{data} bytes follow the header, which lists {wanted}");
+            return Err(self.invalid(reason).into());
+        }
+        let names = metadata.offset_keys();
+        let tensors = names.into_iter().filter_map(|name| {
+            let info = metadata.info(&name)?;
+            let tensor = self.tensor(&name, info, start, halves);
+            Some(tensor.map(|tensor| (name, tensor)))
+        });
+        tensors.collect()
+    }
+
+    fn invalid(&self, reason: String) -> LoadError {
+        LoadError::Format {
+            bytes: usize::try_from(self.length).unwrap_or(usize::MAX),
+            reason,
+        }
+    }
+
+    /// The header, which ends before the file does.
+    fn header(&mut self) -> Result<Vec<u8>, Fault> {
+        let rest = self.length.checked_sub(8);
+        let rest = rest.ok_or_else(|| self.invalid("the header is cut off".into()))?;
+        let mut length = [0; 8];
+        self.from.read_exact(&mut length)?;
+        let length = u64::from_le_bytes(length);
+        if length > rest || length > MAX_HEADER {
+            let reason = format!("a header of {length} bytes; {rest} follow");
+            return Err(self.invalid(reason).into());
+        }
+        let mut header = vec![0; length as usize];
+        self.from.read_exact(&mut header)?;
+        Ok(header)
+    }
+
+    fn tensor(
+        &mut self,
+        name: &str,
+        info: &TensorInfo,
+        start: u64,
+        halves: HalfFloats,
+    ) -> Result<Tensor, Fault> {
+        let (first, end) = info.data_offsets;
+        self.from.seek(SeekFrom::Start(start + first as u64))?;
+        let count = |width: usize| (end - first) / width;
+        let (shape, bytes) = (info.shape.as_slice(), end - first);
+        let tensor = match info.dtype {
+            Dtype::F32 | Dtype::I32 => {
+                let is_float = info.dtype == Dtype::F32;
+                let dtype = if is_float { DType::F32 } else { DType::I32 };
+                Tensor::from_words(TensorType::new(dtype, shape), self.words(count(4))?)
+            }
+            Dtype::F16 => self.halves(shape, HalfFormat::F16, count(2), halves)?,
+            Dtype::BF16 => self.halves(shape, HalfFormat::Bf16, count(2), halves)?,
+            Dtype::I64 => {
+                let words = narrow(name, &self.bytes(bytes)?)?;
+                Tensor::from_words(TensorType::new(DType::I32, shape), words)
+            }
+            Dtype::BOOL => {
+                let words = bools(name, &self.bytes(bytes)?)?;
+                Tensor::from_words(TensorType::new(DType::Bool, shape), words)
+            }
+            other => {
+                return Err(Fault::Load(LoadError::DType {
+                    name: name.into(),
+                    dtype: other.to_string(),
+                }));
+            }
+        };
+        let tensor = tensor.map_err(|error| self.invalid(error.to_string()))?;
+        match tensor.first_beyond(f32::MAX) {
+            None => Ok(tensor),
+            Some((index, value)) => Err(Fault::Load(LoadError::NotFinite {
+                name: name.into(),
+                index,
+                value,
+            })),
+        }
+    }
+
+    fn halves(
+        &mut self,
+        shape: &[usize],
+        format: HalfFormat,
+        count: usize,
+        halves: HalfFloats,
+    ) -> Result<Result<Tensor, TensorError>, Fault> {
+        let mut bits = vec![0u16; count];
+        self.from.read_exact(bytemuck::cast_slice_mut(&mut bits))?;
+        bits.iter_mut().for_each(|bits| *bits = u16::from_le(*bits));
+        if halves == HalfFloats::Kept {
+            return Ok(Tensor::from_halves(shape, format, bits));
+        }
+        let words = bits.into_iter().map(|bits| format.widen(bits)).collect();
+        Ok(Tensor::from_words(TensorType::f32(shape), words))
+    }
+
+    fn words(&mut self, count: usize) -> Result<Vec<u32>, Fault> {
+        let mut words = vec![0u32; count];
+        self.from.read_exact(bytemuck::cast_slice_mut(&mut words))?;
+        words
+            .iter_mut()
+            .for_each(|word| *word = u32::from_le(*word));
+        Ok(words)
+    }
+
+    fn bytes(&mut self, count: usize) -> Result<Vec<u8>, Fault> {
+        let mut bytes = vec![0; count];
+        self.from.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+enum NameFault {
     Duplicate(String),
     Invalid(String),
 }
 
 /// JSON allows a key twice and readers keep one of them silently, so names are counted first.
-fn check_header(bytes: &[u8]) -> Result<(), HeaderFault> {
-    let invalid = || HeaderFault::Invalid("the header is cut off".into());
-    let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(invalid)?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| invalid())?;
-    let header = rest.get(..length).ok_or_else(invalid)?;
+fn check_names(header: &[u8]) -> Result<(), NameFault> {
     let mut names = Names {
         seen: BTreeSet::new(),
         twice: None,
     };
     let mut json = serde_json::Deserializer::from_slice(header);
     json.deserialize_map(&mut names)
-        .map_err(|error| HeaderFault::Invalid(error.to_string()))?;
+        .map_err(|error| NameFault::Invalid(error.to_string()))?;
     match names.twice {
-        Some(name) => Err(HeaderFault::Duplicate(name)),
+        Some(name) => Err(NameFault::Duplicate(name)),
         None => Ok(()),
     }
 }
@@ -173,70 +360,6 @@ impl<'de> Visitor<'de> for &mut Names {
         }
         Ok(())
     }
-}
-
-fn tensor(name: &str, view: &TensorView<'_>) -> Result<Tensor, LoadError> {
-    let data = view.data();
-    let (dtype, words) = match view.dtype() {
-        Dtype::F32 => (DType::F32, words(data, u32::from_le_bytes)),
-        Dtype::F16 => (
-            DType::F32,
-            words(data, |half| widen_f16(u16::from_le_bytes(half)).to_bits()),
-        ),
-        Dtype::BF16 => (
-            DType::F32,
-            words(data, |half| u32::from(u16::from_le_bytes(half)) << 16),
-        ),
-        Dtype::I32 => (DType::I32, words(data, u32::from_le_bytes)),
-        Dtype::I64 => (DType::I32, narrow(name, data)?),
-        Dtype::BOOL => (DType::Bool, bools(name, data)?),
-        other => {
-            return Err(LoadError::DType {
-                name: name.into(),
-                dtype: other.to_string(),
-            });
-        }
-    };
-    let (ty, bytes) = (TensorType::new(dtype, view.shape()), data.len());
-    let mismatch = |error: crate::tensor::TensorError| LoadError::Format {
-        bytes,
-        reason: error.to_string(),
-    };
-    let tensor = Tensor::from_words(ty, words).map_err(mismatch)?;
-    match tensor.first_beyond(f32::MAX) {
-        None => Ok(tensor),
-        Some((index, value)) => Err(LoadError::NotFinite {
-            name: name.into(),
-            index,
-            value,
-        }),
-    }
-}
-
-/// One word per `N` bytes. (The format has checked that the length is a multiple.)
-fn words<const N: usize>(data: &[u8], word: impl Fn([u8; N]) -> u32) -> Vec<u32> {
-    data.as_chunks::<N>()
-        .0
-        .iter()
-        .map(|&chunk| word(chunk))
-        .collect()
-}
-
-/// IEEE binary16: 1 sign, 5 exponent (bias 15) and 10 fraction bits. Every value is exact in
-/// binary32.
-fn widen_f16(bits: u16) -> f32 {
-    let (sign, exponent, fraction) = (
-        u32::from(bits >> 15) << 31,
-        u32::from(bits >> 10) & 0x1f,
-        u32::from(bits) & 0x3ff,
-    );
-    let magnitude = match exponent {
-        // Subnormal: a multiple of 2⁻²⁴, exact in binary32.
-        0 => (fraction as f32 * f32::from_bits(0x3380_0000)).to_bits(),
-        31 => 0x7f80_0000 | fraction << 13,
-        _ => (exponent + 112) << 23 | fraction << 13,
-    };
-    f32::from_bits(sign | magnitude)
 }
 
 fn narrow(name: &str, data: &[u8]) -> Result<Vec<u32>, LoadError> {

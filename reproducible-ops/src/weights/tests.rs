@@ -5,9 +5,10 @@ use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use super::{CheckError, LoadError, MAX_PARAMETER, Weights};
+use crate::engine::cpu::CpuEngine;
 use crate::engine::reference::evaluate;
 use crate::program::{Builder, DType, Program, Role, TensorType};
-use crate::tensor::Tensor;
+use crate::tensor::{HalfFormat, Halves, Tensor};
 
 fn sample() -> Weights {
     let tensors = [
@@ -115,6 +116,64 @@ fn half_floats_are_widened_exactly() {
         read.get("x").unwrap().words(),
         [0x3f80_0000, 0xc049_0000, 0x0001_0000]
     );
+}
+
+/// A file of a bf16 matrix, an f16 vector and an f32 scalar.
+fn mixed() -> Vec<u8> {
+    let bits = |from: u16, step: u16| (0..6).flat_map(move |i| (from + step * i).to_le_bytes());
+    let (matrix, vector): (Vec<u8>, Vec<u8>) =
+        (bits(0xbf00, 33).collect(), bits(0x0001, 0x13f7).collect());
+    let view = |dtype, shape: &[usize], data| TensorView::new(dtype, shape.to_vec(), data).unwrap();
+    let tensors = [
+        ("matrix", view(Dtype::BF16, &[2, 3], &matrix)),
+        ("scalar", view(Dtype::F32, &[], &[0, 0, 0x80, 0x3f])),
+        ("vector", view(Dtype::F16, &[6], &vector)),
+    ];
+    serialize(tensors, None).unwrap()
+}
+
+#[test]
+fn half_floats_stay_at_two_bytes_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    fs::write(&path, mixed()).unwrap();
+    let kept = Weights::load_halves(folder.path()).unwrap();
+    let wide = Weights::load(&path).unwrap();
+    let formats = ["matrix", "scalar", "vector"].map(|name| {
+        assert!(wide.get(name).unwrap().halves().is_none());
+        kept.get(name).unwrap().halves().map(Halves::format)
+    });
+    assert_eq!(
+        formats,
+        [Some(HalfFormat::Bf16), None, Some(HalfFormat::F16)]
+    );
+    assert_eq!(
+        kept.iter().map(|(_, tensor)| tensor.bytes()).sum::<usize>(),
+        12 + 4 + 12
+    );
+    assert_eq!(kept.digest(), wide.digest());
+    assert_eq!(kept.to_bytes(), wide.to_bytes());
+    assert_eq!(kept, wide);
+    let buffers = kept.into_buffers(&CpuEngine::new(1)).unwrap();
+    for (name, buffer) in &buffers {
+        assert_eq!(buffer.read().unwrap(), *wide.get(name).unwrap(), "{name}");
+    }
+    // What is refused, and with what words, does not depend on how numbers are kept.
+    for (end, value) in [(0x7c00u16, "inf"), (0xfe00, "NaN")] {
+        let mut bytes = mixed();
+        let length = bytes.len();
+        bytes[length - 2..].copy_from_slice(&end.to_le_bytes());
+        fs::write(&path, bytes).unwrap();
+        let errors = [Weights::load_halves(&path), Weights::load(&path)];
+        let [kept, wide] = errors.map(|read| read.unwrap_err().to_string());
+        assert_eq!(kept, wide);
+        assert!(kept.contains(&format!("element 5 is {value},")), "{kept}");
+    }
+    for length in [7, 100, mixed().len() - 1] {
+        fs::write(&path, &mixed()[..length]).unwrap();
+        let error = Weights::load_halves(&path).unwrap_err().to_string();
+        assert!(error.contains("truncated or corrupted"), "{error}");
+    }
 }
 
 /// Bytes of numbers in any float type.

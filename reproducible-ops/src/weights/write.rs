@@ -85,7 +85,7 @@ impl Weights {
         let mut header = String::from(r#"{"__metadata__":{"format":"pt"}"#);
         let mut start = 0;
         for (name, tensor) in self.file_order() {
-            let end = start + tensor.words().len() * width(tensor);
+            let end = start + tensor.shape().elements() * width(tensor);
             let (name, dtype) = (serde_json::Value::from(name), dtype(tensor));
             let shape = serde_json::Value::from(tensor.shape().dims());
             header += &format!(
@@ -118,7 +118,7 @@ fn dtype(tensor: &Tensor) -> &'static str {
 
 fn write_elements(tensor: &Tensor, to: &mut impl Write) -> io::Result<()> {
     let width = width(tensor);
-    for words in tensor.words().chunks(CHUNK) {
+    for words in tensor.word_chunks(CHUNK) {
         let bytes: Vec<u8> = words
             .iter()
             .flat_map(|word| word.to_le_bytes().into_iter().take(width))

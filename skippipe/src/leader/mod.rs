@@ -6,6 +6,7 @@
 //!              │                          │          └─┘ an amendment                │
 //!              │◀── nothing came back ────┘                                          │
 //!              └──────────────────────────── next step ──────────────────────────────┘
+//!  where pipelines meet:  recovering ─▶ meeting ─▶ closing ─▶ committing
 //! ```
 //! A stage that nobody holds any more is, in this order: passed by (its microbatches go on without
 //! it), rebuilt from its neighbours (CheckFree, arXiv 2506.15461), or taken up from a copy that a
@@ -15,6 +16,8 @@
 //! closing ends; a step is committed once, when every holder of every stage is prepared for the
 //! same record.
 
+mod admitting;
+mod meeting;
 mod phase;
 mod recovering;
 mod settling;
@@ -22,8 +25,10 @@ mod settling;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use admitting::{Failed, Seats};
 use phase::{Asking, Passing, Phase};
 
+use crate::admission::{Admission, Admitted};
 use crate::content::Digest;
 use crate::event::Event;
 use crate::message::{Body, Launch, Message, Standing, When};
@@ -37,9 +42,19 @@ const MAX_REDONE: u32 = 8;
 /// What a leader wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LeaderOutput {
-    Send { to: Peer, message: Message },
+    Send {
+        to: Peer,
+        message: Message,
+    },
     Norm(BTreeMap<Stage, Vec<u32>>),
-    Plan { when: When, roster: Roster },
+    Plan {
+        when: When,
+        roster: Roster,
+    },
+    /// To be signed.
+    Admit(Admission),
+    /// What others say of who was admitted.
+    Told(Vec<Admission>),
     Event(Event),
 }
 
@@ -60,6 +75,8 @@ pub struct Leader {
     /// Who keeps a copy of a stage's state, and before which step it was.
     kept: BTreeMap<Stage, (u64, Peer)>,
     joins: BTreeSet<Peer>,
+    seats: Seats,
+    failed: BTreeMap<Peer, Failed>,
     /// Peers that could not take up a stage before this step.
     tried: BTreeSet<Peer>,
     joined: Vec<Joined>,
@@ -81,6 +98,7 @@ impl Leader {
         when: When,
         prepared: Option<StepRecord>,
         lost: BTreeSet<Peer>,
+        admitted: Admitted,
     ) -> Self {
         let stages = usize::from(settings.stages);
         Self {
@@ -94,6 +112,8 @@ impl Leader {
             norms: BTreeMap::new(),
             kept: BTreeMap::new(),
             joins: BTreeSet::new(),
+            seats: Seats::new(admitted),
+            failed: BTreeMap::new(),
             tried: BTreeSet::new(),
             joined: Vec::new(),
             fresh: Vec::new(),
@@ -126,12 +146,11 @@ impl Leader {
                 Body::Standing(standing) => self.standing(from, standing, now),
                 Body::Updated {
                     record,
-                    state,
-                    signature,
+                    stated,
                     kept,
                 } => {
                     self.note_copies(from, &kept);
-                    self.updated(from, record, (state, signature), now);
+                    self.updated(from, record, stated, now);
                 }
                 Body::Adopted { stage, state } => self.adopted(from, stage, state, now),
                 body if when.step == self.when.step => self.hear_in_step(from, body, now),
@@ -149,6 +168,7 @@ impl Leader {
                 visits,
             } => self.finished(from, microbatch, loss, visits, now),
             Body::Failed(microbatch) => self.failed(from, microbatch, now),
+            Body::Met(met) => self.met(from, met, now),
             Body::Disputed {
                 amendment,
                 microbatches,
@@ -158,13 +178,13 @@ impl Leader {
                 amendment,
                 sum,
                 squares,
-            } => self.prepared(from, amendment, sum, squares),
+            } => self.prepared(from, amendment, (sum, squares), now),
             _ => {}
         }
     }
 
     pub(crate) fn join(&mut self, from: Peer, now: Duration) -> Vec<LeaderOutput> {
-        if from.0 < self.settings.peers {
+        if from.0 < self.seats.members() {
             self.lost.remove(&from);
             // Who has a stage here and asks for one has lost it.
             if self.roster.stage_of(from).is_some() {
@@ -205,6 +225,7 @@ impl Leader {
             Phase::Asking(asking) if asking.until < now => self.gathered(now),
             Phase::Recovering(recovering) if recovering.until < now => self.not_adopted(now),
             Phase::Passing(passing) if passing.until < now => self.close(now),
+            Phase::Meeting(meeting) if meeting.until < now => self.drop_silent(now),
             Phase::Closing(closing) if closing.until < now => self.drop_unprepared(now),
             Phase::Committing(committing) if committing.until < now => self.step_over(now),
             _ => {}
@@ -226,6 +247,7 @@ impl Leader {
             }
             Phase::Recovering(recovering) if recovering.needs(peer) => self.not_adopted(now),
             Phase::Passing(_) => self.relaunch(peer, now),
+            Phase::Meeting(_) if stage.is_some() => self.meet_anew(now),
             Phase::Closing(_) | Phase::Norming(_) if stage.is_some() => self.amend(now),
             Phase::Committing(_) => self.updated_all(now),
             _ => {}
@@ -243,6 +265,7 @@ impl Leader {
 
     fn standing(&mut self, from: Peer, standing: Standing, now: Duration) {
         self.note_copies(from, &standing.kept);
+        self.others_admitted(&standing.admitted);
         if !self.is_credible(&standing) {
             let what = "says that it is at a step that it cannot be at".into();
             let event = Event::Fault { peer: from, what };
@@ -270,7 +293,7 @@ impl Leader {
         let Phase::Asking(asking) = &self.phase else {
             return;
         };
-        let all = (0..self.settings.peers).map(Peer);
+        let all = (0..self.seats.members()).map(Peer);
         let mut expected = all.filter(|peer| !self.lost.contains(peer));
         if expected.all(|peer| asking.standings.contains_key(&peer)) {
             self.gathered(now);
@@ -318,7 +341,7 @@ impl Leader {
                 self.joins.insert(peer);
             }
         }
-        self.fresh.truncate(self.settings.peers as usize);
+        self.fresh.truncate(self.seats.members() as usize);
         self.when.step = first;
         match commit {
             Some(commit) => self.say_commit(commit, now),
@@ -392,6 +415,7 @@ impl Leader {
             roster: self.roster.clone(),
             until: now + self.settings.step_time,
         });
+        self.announce_seats();
         self.say_to_all(Body::Begin(self.roster.clone()));
         for launch in launches {
             self.say(launch.path.source(), Body::Launch(launch));
@@ -546,7 +570,7 @@ impl Leader {
 
     fn say_to_others(&mut self, body: &Body) {
         let me = self.me;
-        let others = (0..self.settings.peers).map(Peer);
+        let others = (0..self.seats.members()).map(Peer);
         for peer in others.filter(|&peer| peer != me) {
             self.say(peer, body.clone());
         }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::content::Digest;
+use crate::meeting::Met;
 use crate::message::{Adopt, Commit, Launch, Standing};
 use crate::path::{Hop, Microbatch, Peer, Stage};
-use crate::transcript::{Joined, Passage, Roster, StepRecord, Visit};
+use crate::transcript::{Joined, Passage, Roster, Stated, StepRecord, Visit};
 
 /// How far a step is.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub enum Phase {
     Recovering(Recovering),
     Planning,
     Passing(Passing),
+    Meeting(Meeting),
     Closing(Closing),
     Norming(Closing),
     Committing(Committing),
@@ -38,11 +40,19 @@ pub struct Passing {
     pub until: Duration,
 }
 
+/// Where pipelines meet.
+#[derive(Debug)]
+pub struct Meeting {
+    /// What stages did, as who speaks for them said.
+    pub met: BTreeMap<Stage, Met>,
+    pub until: Duration,
+}
+
 #[derive(Debug)]
 pub struct Committing {
     pub commit: Commit,
     pub record: Digest,
-    pub updated: BTreeMap<Hop, (Digest, Vec<u8>)>,
+    pub updated: BTreeMap<Hop, Stated>,
     pub until: Duration,
 }
 
@@ -119,6 +129,7 @@ impl Passing {
             roster,
             passages: self.passages.into_values().collect(),
             excluded: BTreeSet::new(),
+            met: BTreeMap::new(),
         }
     }
 }

@@ -22,7 +22,10 @@ impl Leader {
             return self.stuck("nobody holds stage 0");
         }
         let Some((peer, adopt)) = self.next_adoption() else {
-            return self.plan();
+            return match self.settings.round_of(self.when.step) {
+                Some(_) => self.begin_meeting(now),
+                None => self.plan(),
+            };
         };
         self.joins.remove(&peer);
         self.tried.insert(peer);
@@ -65,7 +68,9 @@ impl Leader {
 
     fn joiner(&self) -> Option<Peer> {
         let waiting = self.joins.iter().copied();
-        waiting.into_iter().find(|peer| !self.tried.contains(peer))
+        waiting
+            .into_iter()
+            .find(|&peer| !self.tried.contains(&peer) && self.may_try(peer))
     }
 
     /// Who can take up a stage that nobody holds: somebody without one, else a peer of the stage
@@ -149,7 +154,9 @@ impl Leader {
             hop,
             recovery,
             state,
+            admission: self.seats.of(from).cloned(),
         };
+        self.failed.remove(&from);
         self.joined.push(joined.clone());
         self.outputs
             .push(LeaderOutput::Event(Event::Joined(joined)));
@@ -158,6 +165,7 @@ impl Leader {
 
     /// A peer did not take up its stage: the step goes on without it.
     pub(super) fn not_adopted(&mut self, now: Duration) {
+        self.note_failure();
         if let Phase::Recovering(recovering) = &self.phase
             && let Recovery::Restored { .. } = recovering.adopt.recovery
         {

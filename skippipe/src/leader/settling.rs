@@ -9,7 +9,7 @@ use crate::content::Digest;
 use crate::event::{Event, Stepped};
 use crate::message::{Body, Commit};
 use crate::path::{Hop, Microbatch, Peer, Stage};
-use crate::transcript::{Passage, StepRecord};
+use crate::transcript::{Passage, Stated, StepRecord};
 
 impl Leader {
     /// No more microbatches are waited for.
@@ -34,11 +34,14 @@ impl Leader {
             return;
         };
         let mut record = closing.record;
+        if !record.met.is_empty() {
+            return self.meet_anew(now);
+        }
         record.roster = self.roster.clone();
         self.say_record(closing.amendment + 1, record, closing.disputing, now);
     }
 
-    fn say_record(
+    pub(super) fn say_record(
         &mut self,
         amendment: u32,
         mut record: StepRecord,
@@ -131,7 +134,10 @@ impl Leader {
             return;
         };
         let tree = closing.record.reduce_tree(stage);
-        let waits = tree.parent(peer) == Some(from) || (tree.root() == Some(peer) && peer != from);
+        let speaks =
+            closing.record.met.contains_key(&stage) && closing.record.speaker(stage) == Some(peer);
+        let waits = tree.parent(peer) == Some(from)
+            || ((speaks || tree.root() == Some(peer)) && peer != from);
         if closing.amendment == amendment && waits {
             self.drop_peer(peer, now);
         }
@@ -141,8 +147,8 @@ impl Leader {
         &mut self,
         from: Peer,
         amendment: u32,
-        sum: Option<Digest>,
-        squares: Vec<u32>,
+        (sum, squares): (Option<Digest>, Vec<u32>),
+        now: Duration,
     ) {
         let Phase::Closing(closing) = &mut self.phase else {
             return;
@@ -166,6 +172,10 @@ impl Leader {
         drop(waiting);
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         if let Phase::Closing(closing) = phase {
+            if !closing.record.met.is_empty() {
+                let (record, norm) = (closing.record, 0);
+                return self.say_commit(Commit { record, norm }, now);
+            }
             let squares = closing.squares.clone();
             self.phase = Phase::Norming(closing);
             self.outputs.push(LeaderOutput::Norm(squares));
@@ -230,6 +240,7 @@ impl Leader {
             holders.map(|hop| hop.peer).collect::<Vec<Peer>>()
         };
         let (peers, body) = match &self.phase {
+            Phase::Meeting(_) => (waiting(&|_| false), Body::Begin(self.roster.clone())),
             Phase::Closing(closing) => {
                 let record = closing.record.clone();
                 let amendment = closing.amendment;
@@ -265,15 +276,10 @@ impl Leader {
     }
 
     /// What a member came to.
-    pub(super) fn updated(
-        &mut self,
-        from: Peer,
-        record: Digest,
-        stated: (Digest, Vec<u8>),
-        now: Duration,
-    ) {
+    pub(super) fn updated(&mut self, from: Peer, record: Digest, stated: Stated, now: Duration) {
         if let Phase::Committing(committing) = &mut self.phase
             && committing.record == record
+            && stated.is_sound()
             && let Some(stage) = self.roster.stage_of(from)
         {
             committing.updated.insert(Hop { stage, peer: from }, stated);
@@ -302,14 +308,14 @@ impl Leader {
         let states = agreed(&committing.updated);
         let holders: Vec<Hop> = self.roster.hops().collect();
         for hop in holders {
-            let state = committing.updated.get(&hop).map(|(state, _)| state);
+            let state = committing.updated.get(&hop).map(|stated| &stated.state);
             if state.is_none() || state != states.get(&hop.stage) {
                 self.take_out(hop);
             }
         }
         self.states = states;
         let stated = committing.updated.iter();
-        let statements = stated.map(|(hop, (state, signature))| (*hop, *state, signature.clone()));
+        let statements = stated.map(|(hop, stated)| (*hop, stated.clone()));
         let body = Body::Stated {
             record: committing.record,
             norm: committing.commit.norm,
@@ -324,6 +330,7 @@ impl Leader {
         self.outputs
             .push(LeaderOutput::Event(Event::Stepped(Box::new(stepped))));
         self.when.step += 1;
+        self.seats.step_over();
         self.joined.clear();
         self.tried.clear();
         self.redone = 0;
@@ -333,9 +340,9 @@ impl Leader {
 }
 
 /// The state that most holders of each stage came to; of as many the first one's.
-fn agreed(updated: &BTreeMap<Hop, (Digest, Vec<u8>)>) -> BTreeMap<Stage, Digest> {
+fn agreed(updated: &BTreeMap<Hop, Stated>) -> BTreeMap<Stage, Digest> {
     let mut counts: BTreeMap<Stage, Vec<(Digest, usize)>> = BTreeMap::new();
-    for (hop, (state, _)) in updated {
+    for (hop, Stated { state, .. }) in updated {
         let counts = counts.entry(hop.stage).or_default();
         match counts.iter_mut().find(|(known, _)| known == state) {
             Some((_, count)) => *count += 1,

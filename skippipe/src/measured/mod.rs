@@ -16,6 +16,7 @@
 //! Bounded: reports have at most one entry for each peer, numbers are within the limits here, and
 //! what is beyond is refused with the peer's name.
 
+mod observed;
 mod report;
 mod view;
 
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::path::{Hop, Peer, Stage};
 use crate::topology::{Costs, Links, MAX_TIME, Micros, Node, Topology, TopologyError};
 
+pub use observed::{Observed, Part};
 pub use report::{
     LinkMeasure, MAX_LATENCY, MAX_RATE, MIN_RATE, PairMeasure, Report, ReportError, StageTimes,
 };

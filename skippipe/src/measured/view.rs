@@ -131,7 +131,7 @@ fn typical(times: &[StageTimes]) -> Option<StageTimes> {
 }
 
 /// The middle one; of an even number the lower of the two.
-fn middle<T: Ord>(values: impl Iterator<Item = T>) -> Option<T> {
+pub(super) fn middle<T: Ord>(values: impl Iterator<Item = T>) -> Option<T> {
     let mut sorted: Vec<T> = values.collect();
     sorted.sort_unstable();
     let place = sorted.len().checked_sub(1)? / 2;

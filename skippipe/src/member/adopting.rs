@@ -19,7 +19,7 @@ impl Member {
             && (1..=2).contains(&adopt.sources.len())
             && adopt.sources.iter().all(|hop| hop.stage.0 < stages)
             && adopt.roster.is_sound()
-            && adopt.joined.len() <= self.settings.peers as usize
+            && adopt.joined.len() <= self.admitted.members() as usize
             && adopt.roster.0.len() == usize::from(stages);
         if !sound {
             return self.fault(when.term.leader, "gave a stage that cannot be");
@@ -147,6 +147,7 @@ impl Member {
             hop,
             recovery,
             state,
+            admission: self.admitted.of(self.me).cloned(),
         });
         self.next = adoption.when.step;
         self.kept.remove(&stage);

@@ -26,8 +26,10 @@
 //! Limits: a network that is cut in two parts, each of which holds all of stage 0 that it needs,
 //! goes on as two; their records have other rosters and other signers.
 
+mod admitting;
 mod adopting;
 mod adoption;
+mod meeting;
 mod passing;
 mod reducing;
 mod reduction;
@@ -39,16 +41,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use adoption::Adoption;
+use meeting::Meeting;
 use reduction::Reduction;
 use visits::Visits;
 
+use crate::admission::{Admission, Admitted, Newcomer};
 use crate::content::{Content, Digest};
 use crate::event::Event;
 use crate::leader::{Leader, LeaderOutput};
+use crate::meeting::{Concluded, Present};
 use crate::message::{Body, Commit, Message, Standing, Term, When};
 use crate::path::{Hop, Microbatch, Path, Peer, Stage};
 use crate::settings::Settings;
-use crate::transcript::{Joined, Roster, Statement, StepRecord};
+use crate::transcript::{Joined, Roster, Stated, Statement, StepRecord, Sums};
 use crate::work::{Outcome, Task, Work};
 
 /// Most messages of a step that has not begun here yet.
@@ -91,6 +96,14 @@ pub enum Input {
         /// The signature.
         signature: Vec<u8>,
     },
+    /// What came of a meeting for the stage that this member speaks for.
+    Concluded(Concluded),
+    /// A peer asks for a seat, over a connection that proves its key, and has none.
+    Newcomer(Newcomer),
+    /// An admission that this leader signed, or that was checked.
+    Admitted(Admission),
+    /// The admission of this number was not signed, or is none.
+    NotAdmitted(Peer),
     /// Time passed.
     Tick,
 }
@@ -121,6 +134,16 @@ pub enum Output {
     },
     /// To whoever holds the key, through the sign-once table.
     Sign(Statement),
+    /// To whoever exchanges with other pipelines: the stage is at a meeting. Who speaks for it is to
+    /// be told what comes of it.
+    Present(Present),
+    /// To the same: what the stage is about to do, as the leader's record says it.
+    Concluded(Concluded),
+    /// The same for an admission, which comes back with its signature.
+    SignAdmission(Admission),
+    /// To whoever knows all keys: an admission that a leader told, which comes back if it is signed
+    /// by that leader's key and the newcomer's is none of the start.
+    CheckAdmission(Admission),
     /// To whoever watches.
     Event(Event),
 }
@@ -139,6 +162,8 @@ enum Purpose {
     Keep(u64),
     Load,
     Norm,
+    Contribute,
+    Check,
 }
 
 /// How far a term may be ahead of the last that a member has heard of.
@@ -158,16 +183,22 @@ pub struct Member {
     held: Option<(Stage, Digest)>,
     next: u64,
     last: Option<Box<Commit>>,
+    /// How the last step was summed here.
+    sums: Sums,
     /// Who took up stages since the last step, this member last; empty if it did not.
     joined: Vec<Joined>,
+    admitted: Admitted,
+    /// What was told of it and not checked.
+    unchecked: Vec<Admission>,
     lost: BTreeSet<Peer>,
     /// How often peers were late or sent nonsense in this step.
     trouble: BTreeMap<Peer, u32>,
     visits: Visits,
     reduction: Option<Reduction>,
+    meeting: Option<Meeting>,
     adoption: Option<Adoption>,
     kept: BTreeMap<Stage, (u64, Content)>,
-    unsigned: Option<Statement>,
+    unsigned: Option<(Statement, Stated)>,
     early_sums: Vec<(Peer, Body)>,
     asked_meanwhile: bool,
     leader: Option<Leader>,
@@ -196,6 +227,8 @@ impl Member {
             leader: leader.expect("invariant: somebody holds stage 0"),
         };
         Self {
+            admitted: Admitted::new(settings.peers, settings.most_peers),
+            unchecked: Vec::new(),
             settings,
             me,
             now: Duration::ZERO,
@@ -205,11 +238,13 @@ impl Member {
             held,
             next: 0,
             last: None,
+            sums: Sums::default(),
             joined: Vec::new(),
             lost: BTreeSet::new(),
             trouble: BTreeMap::new(),
             visits: Visits::default(),
             reduction: None,
+            meeting: None,
             adoption: None,
             kept: BTreeMap::new(),
             unsigned: None,
@@ -253,6 +288,10 @@ impl Member {
                 statement,
                 signature,
             } => self.signed(statement, signature),
+            Input::Concluded(concluded) => self.concluded(concluded),
+            Input::Newcomer(newcomer) => self.led(|leader, _| leader.newcomer(newcomer)),
+            Input::Admitted(admission) => self.give_seat(admission),
+            Input::NotAdmitted(peer) => self.not_admitted(peer),
             Input::Tick => self.tick(),
         }
         std::mem::take(&mut self.outputs)
@@ -271,6 +310,11 @@ impl Member {
     /// The record of the last step that moved this member's stage.
     pub fn last(&self) -> Option<&StepRecord> {
         self.last.as_deref().map(|commit| &commit.record)
+    }
+
+    /// How the gradients of that step were summed here.
+    pub fn sums(&self) -> &Sums {
+        &self.sums
     }
 
     /// Whether it leads.
@@ -310,6 +354,7 @@ impl Member {
             // Said by who leads, in its own term.
             Body::Ask if self.obeys(from, when) => self.asked(when),
             Body::Begin(roster) if self.obeys(from, when) => self.begin(when, roster),
+            Body::Admitted(list) if self.obeys(from, when) => self.told_admitted(from, list),
             Body::Commit(commit) if self.obeys(from, when) => self.commit(when, commit),
             Body::Adopt(adopt) if self.obeys(from, when) => self.adopt(when, adopt),
             Body::Stated {
@@ -321,6 +366,7 @@ impl Member {
             | Body::Stated { .. }
             | Body::Ask
             | Body::Begin(_)
+            | Body::Admitted(_)
             | Body::Commit(_)
             | Body::Adopt(_) => {}
             // Said to who leads.
@@ -331,7 +377,8 @@ impl Member {
             | Body::Prepared { .. }
             | Body::Updated { .. }
             | Body::Standing(_)
-            | Body::Adopted { .. }) => {
+            | Body::Adopted { .. }
+            | Body::Met(_)) => {
                 self.led(|leader, now| leader.hear(from, when, body, now));
             }
             body if when == self.when && self.active => self.in_step(from, body),
@@ -392,7 +439,7 @@ impl Member {
     fn begin(&mut self, when: When, roster: Roster) {
         if when == self.when && self.active {
             // Said once more.
-            return;
+            return self.say_met();
         }
         if !roster.is_sound() || roster.0.len() != usize::from(self.settings.stages) {
             return self.fault(when.term.leader, "began with a roster that cannot be");
@@ -408,6 +455,7 @@ impl Member {
             return self.send(when.term.leader, Body::Join);
         }
         self.event(Event::Began { when });
+        self.begin_meeting();
         for (from, message) in std::mem::take(&mut self.early) {
             if message.when >= when {
                 self.hear(from, message);
@@ -421,6 +469,7 @@ impl Member {
             self.work_silently(Work::Forget(handles));
         }
         self.reduction = None;
+        self.meeting = None;
         self.early_sums.clear();
         self.trouble.clear();
         self.active = false;
@@ -454,6 +503,11 @@ impl Member {
                 self.led(|leader, now| leader.norm_refused(&what, now));
             }
             (Purpose::Load, Outcome::Refused(what)) => self.load_refused(&what),
+            (Purpose::Contribute, Outcome::Contribution(contribution, outer)) => {
+                self.contributed(contribution, outer);
+            }
+            (Purpose::Check, Outcome::Nothing) => self.checked(task),
+            (Purpose::Check, Outcome::Refused(_)) => self.check_refused(task),
             (Purpose::Add, Outcome::Refused(_)) => self.sum_refused(task),
             (_, outcome) => self.event(Event::Fault {
                 peer: self.me,
@@ -492,6 +546,7 @@ impl Member {
             last: self.last.clone(),
             joined: self.joined.clone(),
             kept: self.copies(),
+            admitted: self.admitted.list().to_vec(),
         }
     }
 
@@ -570,6 +625,10 @@ impl Member {
                 LeaderOutput::Plan { when, roster } => {
                     self.outputs.push(Output::Plan { when, roster });
                 }
+                LeaderOutput::Admit(admission) => {
+                    self.outputs.push(Output::SignAdmission(admission));
+                }
+                LeaderOutput::Told(admissions) => self.check_admitted(admissions),
                 LeaderOutput::Event(event) => self.event(event),
             }
         }

@@ -529,6 +529,7 @@ mod tests {
                 job: Digest::of(b"job"),
                 stages: 2,
                 peers: 2,
+                most_peers: 2,
                 microbatches: 8,
                 steps: 1,
                 slots: 1,
@@ -537,6 +538,7 @@ mod tests {
                 step_time: Duration::from_secs(60),
                 keep_every: 0,
                 rebuild: false,
+                meetings: None,
             };
             let roster = Roster(vec![vec![FIRST], vec![ME]]);
             let member = Member::new(settings, ME, roster.clone(), Some(Digest::of(b"state")));

@@ -10,11 +10,8 @@ use crate::content::{Content, Digest};
 use crate::event::{Event, Stepped};
 use crate::message::{Body, Commit, When};
 use crate::path::{Hop, Microbatch, Peer, Stage};
-use crate::transcript::{Statement, StepRecord};
+use crate::transcript::{Stated, StepRecord, Sums};
 use crate::work::{Task, Work};
-
-/// Longest signature that is handed on, in bytes.
-const MAX_SIGNATURE: usize = 128;
 
 impl Member {
     pub(super) fn close(&mut self, amendment: u32, record: StepRecord) {
@@ -27,7 +24,12 @@ impl Member {
         }
         let leader = self.when.term.leader;
         let stages = usize::from(self.settings.stages);
-        if !record.is_sound() || record.step != self.when.step || record.roster.0.len() != stages {
+        let is_meeting = self.settings.round_of(record.step).is_some();
+        if !record.is_sound()
+            || record.step != self.when.step
+            || record.roster.0.len() != stages
+            || record.met.is_empty() == is_meeting
+        {
             return self.fault(leader, "closed a step with a record that cannot be");
         }
         let Some(stage) = self.stage() else { return };
@@ -40,6 +42,9 @@ impl Member {
             return self.send(leader, Body::Join);
         }
         self.roster = record.roster.clone();
+        if is_meeting {
+            return self.close_meeting(amendment, record, stage);
+        }
         let (kept, disputed) = self.own_gradients(&record, stage);
         if !disputed.is_empty() {
             let body = Body::Disputed {
@@ -63,9 +68,11 @@ impl Member {
             handed: None,
             told: None,
             adding: None,
+            received: Vec::new(),
             partials: BTreeMap::new(),
             task,
             whole: None,
+            squares: Vec::new(),
             waits: self.now,
             prepared: false,
             commit: None,
@@ -150,6 +157,7 @@ impl Member {
         if let Some(child) = reduction.children.front() {
             if let Some(partial) = reduction.partials.remove(child) {
                 reduction.adding = reduction.children.pop_front();
+                reduction.received.push(partial.digest());
                 let task = self.work(Work::Add(sum, partial), Purpose::Add);
                 if let Some(reduction) = &mut self.reduction {
                     reduction.task = Some(task);
@@ -234,9 +242,11 @@ impl Member {
         match &mut self.reduction {
             Some(reduction) if reduction.amendment == amendment => {
                 let expected = reduction.tree.root() == Some(from) && reduction.whole.is_none();
-                if expected && from != self.me {
+                if expected && from != self.me && !self.brought(&content) {
                     let digest = content.digest();
-                    reduction.whole = Some(content);
+                    if let Some(reduction) = &mut self.reduction {
+                        reduction.whole = Some(content);
+                    }
                     self.prepared(Some(digest), Vec::new());
                 }
             }
@@ -257,12 +267,13 @@ impl Member {
         };
         if reduction.task == Some(task) {
             reduction.task = None;
+            reduction.squares.clone_from(&squares);
             let sum = reduction.whole.as_ref().map(Content::digest);
             self.prepared(sum, squares);
         }
     }
 
-    fn prepared(&mut self, sum: Option<Digest>, squares: Vec<u32>) {
+    pub(super) fn prepared(&mut self, sum: Option<Digest>, squares: Vec<u32>) {
         let Some(reduction) = &mut self.reduction else {
             return;
         };
@@ -274,6 +285,7 @@ impl Member {
             squares,
         };
         reduction.told = Some(body.clone());
+        self.tell_concluded();
         self.send(self.when.term.leader, body);
     }
 
@@ -327,8 +339,15 @@ impl Member {
         }
         self.when.term = when.term;
         let (norm, step) = (commit.norm, commit.record.step);
+        let met = commit.record.met.clone();
         reduction.commit = Some(Box::new(commit));
         let whole = reduction.whole.clone();
+        let met = self.stage().and_then(|stage| met.get(&stage).cloned());
+        if let Some(met) = met {
+            let content = whole;
+            self.work(Work::Meet { met, content }, Purpose::Update);
+            return;
+        }
         match (whole, self.held) {
             (Some(sum), _) => {
                 let work = Work::Update {
@@ -346,11 +365,17 @@ impl Member {
     }
 
     pub(super) fn updated(&mut self, state: Digest) {
-        let commit = self.reduction.take().and_then(|reduction| reduction.commit);
-        let (Some(commit), Some(stage)) = (commit, self.stage()) else {
+        let mut reduction = self.reduction.take();
+        let commit = reduction.as_mut().and_then(|one| one.commit.take());
+        let (Some(reduction), Some(commit), Some(stage)) = (reduction, commit, self.stage()) else {
             return;
         };
         let step = commit.record.step;
+        // A meeting sums no gradients: what moved the stage is in the record.
+        self.sums = match commit.record.met.is_empty() {
+            true => reduction.sums(self.me, commit.norm),
+            false => Sums::default(),
+        };
         self.held = Some((stage, state));
         self.next = step + 1;
         self.last = Some(commit);
@@ -367,33 +392,25 @@ impl Member {
         let (Some(commit), Some((stage, state))) = (&self.last, self.held) else {
             return;
         };
-        let statement = Statement {
-            job: self.settings.job,
-            step: commit.record.step,
-            record: commit.record.digest(),
-            stage,
+        let stated = Stated {
             state,
+            sums: self.sums.clone(),
+            signature: Vec::new(),
         };
-        self.unsigned = Some(statement);
+        let statement = stated.statement(self.settings.job, &commit.record, stage);
+        self.unsigned = Some((statement.clone(), stated));
         self.outputs.push(Output::Sign(statement));
     }
 
     /// What all holders stated about the last step, as the leader tells it.
-    pub(super) fn stated(
-        &mut self,
-        record: Digest,
-        norm: u32,
-        statements: Vec<(Hop, Digest, Vec<u8>)>,
-    ) {
+    pub(super) fn stated(&mut self, record: Digest, norm: u32, statements: Vec<(Hop, Stated)>) {
         let last = self.last.as_ref().map(|commit| &commit.record);
         let Some(last) = last.filter(|last| last.digest() == record) else {
             return;
         };
-        let of_holder = |(hop, _, signature): &(Hop, Digest, Vec<u8>)| {
-            last.roster.holds(*hop) && signature.len() <= MAX_SIGNATURE
-        };
-        let told = statements.into_iter().filter(of_holder);
-        let statements = told.map(|(hop, state, signature)| (hop, (state, signature)));
+        let of_holder =
+            |(hop, stated): &(Hop, Stated)| last.roster.holds(*hop) && stated.is_sound();
+        let statements = statements.into_iter().filter(of_holder);
         let stepped = Stepped {
             record: last.clone(),
             norm,
@@ -403,13 +420,18 @@ impl Member {
     }
 
     pub(super) fn signed(&mut self, statement: Digest, signature: Vec<u8>) {
-        let asked = self.unsigned.filter(|asked| asked.digest() == statement);
-        let Some(asked) = asked else { return };
-        self.unsigned = None;
+        let asked = self.unsigned.take();
+        let Some((asked, stated)) = asked else { return };
+        if asked.digest() != statement {
+            self.unsigned = Some((asked, stated));
+            return;
+        }
         let body = Body::Updated {
             record: asked.record,
-            state: asked.state,
-            signature,
+            stated: Stated {
+                signature,
+                ..stated
+            },
             kept: self.copies(),
         };
         self.send(self.when.term.leader, body);

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::content::Content;
+use crate::content::{Content, Digest};
 use crate::message::{Body, Commit};
 use crate::path::Peer;
-use crate::transcript::{ReduceTree, StepRecord};
+use crate::transcript::{ReduceTree, StepRecord, Sums};
 use crate::work::Task;
 
 /// A record, and how far its sum is.
@@ -28,12 +28,16 @@ pub struct Reduction {
     pub told: Option<Body>,
     /// The child whose sum is being added.
     pub adding: Option<Peer>,
+    /// Digests of the children's sums that were added, in their order.
+    pub received: Vec<Digest>,
     /// Children's sums that came out of turn.
     pub partials: BTreeMap<Peer, Content>,
     /// The task that is under way.
     pub task: Option<Task>,
     /// The stage's whole sum.
     pub whole: Option<Content>,
+    /// At the root, of the whole sum.
+    pub squares: Vec<u32>,
     /// Since when a sum of somebody else is waited for.
     pub waits: Duration,
     /// The leader was told.
@@ -43,6 +47,22 @@ pub struct Reduction {
 }
 
 impl Reduction {
+    /// How this member summed, and by what norm it moves.
+    pub fn sums(self, me: Peer, norm: u32) -> Sums {
+        let whole = self.whole.as_ref().map(Content::digest);
+        let is_root = self.tree.root() == Some(me);
+        Sums {
+            partial: match is_root {
+                true => whole,
+                false => self.handed.as_ref().map(Content::digest),
+            },
+            received: self.received,
+            whole,
+            squares: self.squares,
+            norm,
+        }
+    }
+
     /// Whether it moves the stage: whoever asks then is answered afterwards.
     pub fn is_committed(&self) -> bool {
         self.commit.is_some()

@@ -185,7 +185,7 @@ impl Member {
         sender: Peer,
     ) {
         let avoided = if sender == self.me { from } else { sender };
-        if avoided.0 >= self.settings.peers {
+        if avoided.0 >= self.admitted.members() {
             return self.fault(from, "refused what nobody sent");
         }
         *self.trouble.entry(avoided).or_default() += PATIENCE;

@@ -34,6 +34,7 @@ impl Member {
             when,
             prepared,
             self.lost.clone(),
+            self.admitted.clone(),
         );
         let outputs = leader.ask(self.now);
         self.leader = Some(leader);

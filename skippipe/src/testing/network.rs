@@ -6,17 +6,21 @@ use std::time::Duration;
 
 use reproducible_ops::random::Stream;
 
+use crate::admission::{Admission, Newcomer, Seat};
 use crate::content::Digest;
 use crate::event::{Event, Stepped};
+use crate::meeting::{Concluded, Met, Reason, Taken};
 use crate::member::{Input, Member, Output};
 use crate::message::{Body, Message};
 use crate::path::{Hop, Path, Peer, Stage};
 use crate::settings::Settings;
 use crate::transcript::Roster;
-use crate::work::{Engine, Outcome, Task};
+use crate::work::{Engine, Outcome, Task, Work};
 
 /// How long it takes until a peer's end is noticed.
 const NOTICED: Duration = Duration::from_millis(700);
+/// Between two requests of a newcomer.
+const ASKED: Duration = Duration::from_millis(300);
 /// Between two ticks of a member.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -38,10 +42,12 @@ struct TestNode<E> {
 }
 
 enum Happening {
-    Input(Peer, u32, Input),
+    Input(Peer, u32, Box<Input>),
     Tick(Peer, u32),
     Kill(Peer),
     Revive(Peer),
+    /// A key asks for a seat; then its node begins, which may change what it says.
+    Ask(u8, Option<Lie>),
 }
 
 /// A pipeline.
@@ -66,6 +72,9 @@ pub struct Network<E> {
     pub events: Vec<(Duration, Peer, Event)>,
     /// Most that any member kept at a time.
     pub most_load: usize,
+    /// What members told whoever exchanges with other pipelines, where somebody takes it from here;
+    /// without, every stage is single at every meeting.
+    pub exchanged: Option<Vec<(Peer, Output)>>,
 }
 
 impl<E: Engine> Network<E> {
@@ -81,7 +90,7 @@ impl<E: Engine> Network<E> {
         let mut network = Self {
             make,
             nodes: Vec::new(),
-            lives: vec![0; settings.peers as usize],
+            lives: vec![0; settings.most_peers.max(settings.peers) as usize],
             settings,
             initial: roster,
             now: Duration::ZERO,
@@ -93,6 +102,7 @@ impl<E: Engine> Network<E> {
             planner: None,
             events: Vec::new(),
             most_load: 0,
+            exchanged: None,
         };
         for peer in (0..network.settings.peers).map(Peer) {
             let node = network.node(peer, true);
@@ -101,6 +111,8 @@ impl<E: Engine> Network<E> {
         for peer in (0..network.settings.peers).map(Peer) {
             network.begin(peer);
         }
+        // Seats for those that come later.
+        network.nodes.resize_with(network.lives.len(), || None);
         network
     }
 
@@ -142,6 +154,22 @@ impl<E: Engine> Network<E> {
         self.later(at.saturating_sub(self.now), Happening::Revive(peer));
     }
 
+    /// A newcomer with a key begins to ask for a seat at a time, again and again, and takes part
+    /// once it has one.
+    pub fn join_at(&mut self, key: u8, at: Duration, lie: Option<Lie>) {
+        self.later(at.saturating_sub(self.now), Happening::Ask(key, lie));
+    }
+
+    /// The number of a newcomer, once it is admitted.
+    pub fn seat_of(&self, key: u8) -> Option<Peer> {
+        let seats = self.events.iter().filter_map(|(_, _, event)| match event {
+            Event::Admitted(admission) => Some(admission),
+            _ => None,
+        });
+        let mut own = seats.filter(|admission| admission.newcomer.key == [key]);
+        own.next().map(|admission| admission.peer)
+    }
+
     /// Runs until a time, or until the job is done.
     pub fn run(&mut self, until: Duration) {
         while !self.is_finished() && self.next(until) {}
@@ -162,6 +190,29 @@ impl<E: Engine> Network<E> {
         self.now = at;
         self.happen(happening);
         true
+    }
+
+    /// When something happens next.
+    pub fn next_at(&self) -> Option<Duration> {
+        self.queue.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Something that happens to a living member from outside, at a time.
+    pub fn happens_at(&mut self, peer: Peer, at: Duration, input: Input) {
+        let life = self.lives[peer.index()];
+        let after = at.saturating_sub(self.now);
+        self.later(after, Happening::Input(peer, life, input.into()));
+    }
+
+    /// Work that a living member's engine is asked for from outside.
+    pub fn perform(&mut self, peer: Peer, task: Task, work: Work) -> Option<Outcome> {
+        let node = self.nodes[peer.index()].as_mut()?;
+        node.engine.perform(task, work)
+    }
+
+    /// How often a peer has ended.
+    pub fn lives(&self, peer: Peer) -> u32 {
+        self.lives[peer.index()]
     }
 
     /// Whether a leader said so.
@@ -216,13 +267,14 @@ impl<E: Engine> Network<E> {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Input(peer, life, input) if self.lives[peer.index()] == life => {
-                self.give(peer, input);
+                self.give(peer, *input);
             }
             Happening::Tick(peer, life) if self.lives[peer.index()] == life => {
                 self.give(peer, Input::Tick);
                 self.later(TICK, Happening::Tick(peer, life));
             }
             Happening::Input(..) | Happening::Tick(..) => {}
+            Happening::Ask(key, lie) => self.asked(key, lie),
             Happening::Kill(peer) => {
                 self.nodes[peer.index()] = None;
                 self.lives[peer.index()] += 1;
@@ -241,12 +293,43 @@ impl<E: Engine> Network<E> {
     }
 
     fn tell_all(&mut self, about: Peer, input: Input) {
-        for peer in (0..self.settings.peers)
+        for peer in (0..self.lives.len() as u32)
             .map(Peer)
             .filter(|&peer| peer != about)
         {
             let life = self.lives[peer.index()];
-            self.later(NOTICED, Happening::Input(peer, life, input.clone()));
+            self.later(NOTICED, Happening::Input(peer, life, input.clone().into()));
+        }
+    }
+
+    /// A newcomer asks every member, as it might over a network, and the leader answers.
+    fn asked(&mut self, key: u8, lie: Option<Lie>) {
+        self.later(ASKED, Happening::Ask(key, lie));
+        let newcomer = Newcomer {
+            key: vec![key],
+            addresses: Vec::new(),
+        };
+        let leads = |node: &TestNode<E>| node.member.leads();
+        let leader = self
+            .nodes
+            .iter()
+            .position(|node| node.as_ref().is_some_and(leads));
+        let Some(leader) = leader else { return };
+        let member = self.nodes[leader].as_ref().map(|node| &node.member);
+        let Some(member) = member else { return };
+        match member.seat(&newcomer.key) {
+            Seat::Given(peer) => {
+                if self.nodes[peer.index()].is_none() && self.lives[peer.index()] == 0 {
+                    let mut node = self.node(peer, false);
+                    node.member = node.member.with_admitted(member.admitted().to_vec());
+                    node.lie = lie;
+                    self.nodes[peer.index()] = Some(node);
+                    self.lives[peer.index()] = 1;
+                    self.begin(peer);
+                }
+            }
+            Seat::Wait => self.give(Peer(leader as u32), Input::Newcomer(newcomer)),
+            Seat::Elsewhere(_) | Seat::Full | Seat::Over => {}
         }
     }
 
@@ -285,7 +368,7 @@ impl<E: Engine> Network<E> {
                     let input = Input::Planned { when, paths };
                     self.later(
                         Duration::from_millis(5),
-                        Happening::Input(peer, life, input),
+                        Happening::Input(peer, life, input.into()),
                     );
                 }
                 Output::Sign(statement) => {
@@ -297,8 +380,39 @@ impl<E: Engine> Network<E> {
                     };
                     self.later(
                         Duration::from_millis(1),
-                        Happening::Input(peer, life, input),
+                        Happening::Input(peer, life, input.into()),
                     );
+                }
+                Output::Present(_) | Output::Concluded(_) if self.exchanged.is_some() => {
+                    let exchanged = self.exchanged.iter_mut();
+                    exchanged.for_each(|told| told.push((peer, output.clone())));
+                }
+                Output::Present(present) if present.speaker == peer => {
+                    let concluded = Concluded {
+                        round: present.round,
+                        met: Met {
+                            contribution: present.contribution.digest(),
+                            taken: Taken::Alone(Reason::Single),
+                        },
+                        content: None,
+                    };
+                    let input = Input::Concluded(concluded);
+                    let happening = Happening::Input(peer, life, input.into());
+                    self.later(Duration::from_millis(30), happening);
+                }
+                Output::Present(_) | Output::Concluded(_) => {}
+                Output::SignAdmission(mut admission) => {
+                    admission.signature = self.admission_signature(&admission);
+                    let input = Input::Admitted(admission);
+                    let after = Duration::from_millis(1);
+                    self.later(after, Happening::Input(peer, life, input.into()));
+                }
+                Output::CheckAdmission(admission) => {
+                    if admission.signature == self.admission_signature(&admission) {
+                        let input = Input::Admitted(admission);
+                        let after = Duration::from_millis(1);
+                        self.later(after, Happening::Input(peer, life, input.into()));
+                    }
                 }
                 Output::Event(event) => self.events.push((self.now, peer, event)),
             }
@@ -308,7 +422,12 @@ impl<E: Engine> Network<E> {
     fn done(&mut self, peer: Peer, after: Duration, task: Task, outcome: Outcome) {
         let life = self.lives[peer.index()];
         let input = Input::Done { task, outcome };
-        self.later(after, Happening::Input(peer, life, input));
+        self.later(after, Happening::Input(peer, life, input.into()));
+    }
+
+    /// As if signed: nobody makes one of another statement.
+    fn admission_signature(&self, admission: &Admission) -> Vec<u8> {
+        admission.statement(self.settings.job).0.to_vec()
     }
 
     fn deliver(&mut self, from: Peer, to: Peer, message: Message) {
@@ -331,7 +450,7 @@ impl<E: Engine> Network<E> {
         let life = self.lives[to.index()];
         self.later(
             after,
-            Happening::Input(to, life, Input::Message { from, message }),
+            Happening::Input(to, life, Input::Message { from, message }.into()),
         );
     }
 
@@ -365,6 +484,7 @@ pub fn settings(stages: u16, peers: u32, microbatches: u32, steps: u64) -> Setti
         job: Digest([7; 32]),
         stages,
         peers,
+        most_peers: peers + 3,
         microbatches,
         steps,
         slots: 3,
@@ -373,5 +493,6 @@ pub fn settings(stages: u16, peers: u32, microbatches: u32, steps: u64) -> Setti
         step_time: Duration::from_secs(30),
         keep_every: 2,
         rebuild: true,
+        meetings: None,
     }
 }

@@ -2,23 +2,26 @@
 //!
 //! A layer is `y = (1 + p₁) x + p₀`, elementwise; the head is `½ Σ (h y − t)²` with `h` = 1 + p₁
 //! and the target `t` a function of step and microbatch; the embedding is that of layers, of a
-//! constant.
+//! constant. Where pipelines meet, in pairs, anchors become the mean of anchors plus the mean of changes;
+//! alone, the own anchor plus the own change.
 
 use std::collections::BTreeMap;
 
 use crate::content::{Content, Digest};
+use crate::meeting::{Part, Taken};
 use crate::path::{Microbatch, Stage};
 use crate::work::{Engine, Outcome, Task, Work};
 
 const WIDTH: usize = 3;
 const PARAMETERS: usize = 2;
 
-/// A toy stage: two parameters and their momenta.
+/// A toy stage: two parameters and their momenta, and the anchors of its last meeting.
 #[derive(Clone, Debug)]
 pub struct ToyStage {
     stage: Stage,
     parameters: [f32; PARAMETERS],
     momenta: [f32; PARAMETERS],
+    anchors: [f32; PARAMETERS],
     kept: BTreeMap<Task, [f32; PARAMETERS]>,
 }
 
@@ -30,8 +33,17 @@ impl ToyStage {
             stage,
             parameters,
             momenta: [0.0; PARAMETERS],
+            anchors: parameters,
             kept: BTreeMap::new(),
         }
+    }
+
+    /// The same of one of several pipelines, which begins elsewhere.
+    pub fn of(pipeline: u32, stage: Stage) -> Self {
+        let mut made = Self::new(stage);
+        made.parameters[0] += 0.003 * pipeline as f32;
+        made.anchors = made.parameters;
+        made
     }
 
     /// For peers of a network: a stage and its state, or a stage to be loaded.
@@ -52,8 +64,26 @@ impl ToyStage {
     }
 
     fn export(&self) -> Content {
-        let numbers = [self.parameters, self.momenta].concat();
+        let numbers = [self.parameters, self.momenta, self.anchors].concat();
         encode(&numbers)
+    }
+
+    /// Changes and anchors.
+    fn contribution(&self) -> Content {
+        let change = [0, 1].map(|at| self.parameters[at] - self.anchors[at]);
+        encode(&[change, self.anchors].concat())
+    }
+
+    fn meet(&mut self, parts: &[Content]) -> Result<Outcome, String> {
+        let mut sum = [0.0; 2 * PARAMETERS];
+        for part in parts {
+            let part = decode::<{ 2 * PARAMETERS }>(part)?;
+            sum.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+        }
+        let mean = sum.map(|sum| sum / parts.len() as f32);
+        self.anchors = [mean[2] + mean[0], mean[3] + mean[1]];
+        self.parameters = self.anchors;
+        Ok(Outcome::State(self.state()))
     }
 
     fn layer(&self, x: &[f32]) -> Vec<f32> {
@@ -156,7 +186,8 @@ impl ToyStage {
             }
             Work::Export => Outcome::Content(self.export()),
             Work::Load { stage, state } => {
-                let [p0, p1, m0, m1] = decode::<{ 2 * PARAMETERS }>(&state)?;
+                let [p0, p1, m0, m1, a0, a1] = decode::<{ 3 * PARAMETERS }>(&state)?;
+                self.anchors = [a0, a1];
                 self.take([p0, p1], [m0, m1], stage)
             }
             Work::Average { stage, parts } => {
@@ -166,11 +197,36 @@ impl ToyStage {
                     .map(|(_, weight)| f32::from_bits(*weight))
                     .sum();
                 for (state, weight) in parts {
-                    let [p0, p1, ..] = decode::<{ 2 * PARAMETERS }>(&state)?;
+                    let [p0, p1, ..] = decode::<{ 3 * PARAMETERS }>(&state)?;
                     let part = f32::from_bits(weight) / weights;
                     mean = add(mean, [p0 * part, p1 * part]);
                 }
+                self.anchors = mean;
                 self.take(mean, [0.0; PARAMETERS], stage)
+            }
+            Work::Contribute { .. } => {
+                let outer = encode(&self.anchors).digest();
+                Outcome::Contribution(self.contribution(), outer)
+            }
+            Work::Check(content) => {
+                decode::<{ 2 * PARAMETERS }>(&content)?;
+                Outcome::Nothing
+            }
+            Work::Meet { met, content } => {
+                let own = self.contribution();
+                let parts = match &met.taken {
+                    Taken::Averaged { parts, .. } => parts.as_slice(),
+                    Taken::Adopted { .. } | Taken::Alone(_) => return self.meet(&[own]),
+                };
+                let part = |part: &Part| match part.contribution == own.digest() {
+                    true => Ok(own.clone()),
+                    false => content.clone().ok_or("the partner's part is missing"),
+                };
+                let parts: Vec<Content> = parts.iter().map(part).collect::<Result<_, _>>()?;
+                self.meet(&parts)?
+            }
+            Work::Mean(_) | Work::CheckOuter(_) | Work::ExportOuter => {
+                return Err("toys meet in pairs".into());
             }
         })
     }

@@ -118,8 +118,8 @@ impl Assembled {
     /// See [`AssembleError`].
     pub fn new(spec: &JobSpec, progress: &dyn Progress) -> Result<Self, AssembleError> {
         let averaging = match (&spec.averaging, &spec.pipeline) {
-            (Some(averaging), _) => averaging,
-            (None, Some(_)) => return Err(AssembleError::Pipeline),
+            (_, Some(_)) => return Err(AssembleError::Pipeline),
+            (Some(averaging), None) => averaging,
             (None, None) => return Err(AssembleError::NoAveraging),
         };
         let (model, data) = spec.model_and_data(progress)?;
@@ -319,6 +319,7 @@ mod tests {
         let part = part.split("[data").next().unwrap();
         let both = format!("\n[pipeline]\n{part}\n[averaging]\n");
         let both = EXAMPLE.replace("\n[averaging]\n", &both);
-        assert!(refused(&both).contains("both [pipeline] and [averaging]"));
+        // Pipelines that meet are pipelines.
+        assert!(refused(&both).contains("swarm-node pipeline"));
     }
 }

@@ -1,4 +1,5 @@
-//! The keys of an averaging job's replicas, and whether a signature is one's own.
+//! The keys of an averaging job's replicas, and whether a signature is one's own. Where pipelines are the
+//! replicas, those of all peers by their places in the charter.
 
 use skippipe::content::Digest;
 use swarm_identity::PeerId;

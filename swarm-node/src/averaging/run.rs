@@ -33,6 +33,7 @@ use crate::engine_thread::EngineThread;
 use crate::job::Stop;
 use crate::meeting::answer;
 use crate::meeting::charter::{Charter, CharterError};
+use crate::meeting::gathering::DUPLICATE;
 
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
@@ -51,6 +52,9 @@ pub enum RunError {
     /// This peer is none of the charter's.
     #[error("the charter does not name this peer; its key is another than that of the folder")]
     Stranger,
+    /// Another process has this peer's key.
+    #[error("{DUPLICATE}")]
+    Duplicate,
     /// Its engine.
     #[error("the replica's engine: {0}")]
     Engine(String),
@@ -231,6 +235,9 @@ pub async fn run<T: SignOnce>(
             event = frames.next() => shell.heard(event.ok_or(RunError::Network)?)?,
             event = events.next() => match event {
                 Some(NetEvent::Request { bytes, reply, .. }) => answer(&charter, &bytes, reply),
+                Some(NetEvent::DuplicateIdentity { is_newcomer: true }) => {
+                    return Err(RunError::Duplicate);
+                }
                 Some(_) => {}
                 None => return Err(RunError::Network),
             },
@@ -312,7 +319,7 @@ impl<T: SignOnce> Shell<'_, T> {
                     self.inputs.push_back(Input::Lost(replica));
                 }
             }
-            ChannelEvent::Frame { from, bytes } => {
+            ChannelEvent::Frame { from, bytes, .. } => {
                 let (Some(replica), Ok(word)) = (self.number(&from), Word::from_bytes(&bytes))
                 else {
                     self.handle.report(from, Behaviour::Malformed);

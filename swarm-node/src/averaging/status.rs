@@ -110,6 +110,7 @@ pub fn told(record: &RoundRecord, settings: &Settings, roster: Option<&Roster>) 
                 Reason::Refused => format!("{them} sent what is no contribution"),
                 Reason::Declined => format!("{them} {did} moved already"),
                 Reason::OtherRoster => format!("{them} {was} going by another roster"),
+                Reason::Unsigned => "it has signed another contribution before".to_owned(),
             };
             (format!("alone: {why}"), false)
         }
@@ -374,6 +375,7 @@ mod tests {
             Reason::Refused,
             Reason::Declined,
             Reason::OtherRoster,
+            Reason::Unsigned,
         ];
         let roster = Roster::initial(3);
         for paired in [true, false] {

@@ -17,7 +17,7 @@ use super::failure::Failure;
 use super::options::Options;
 use super::output::Answer;
 use crate::config::Config;
-use crate::job::{Job, JobSpec, SPEC, certified};
+use crate::job::{Job, JobFile, SPEC, certified};
 
 /// Checks a piece of a job by recomputing it: right, wrong, or cannot-tell.
 ///
@@ -131,11 +131,11 @@ impl AuditCommand {
                 hashed_bytes: 0,
             }));
         }
-        let spec = JobSpec::load(&path)?;
+        let spec = JobFile::load(&path)?;
         let engine = certified(&config.engine, config.engine.workers())?;
         let job = Job::assemble(&spec, &Console::new())?;
         let identity = job.identity.clone();
-        let auditor = Auditor::new(engine.as_ref(), &job.training, identity, folder)?;
+        let auditor = Auditor::new(engine.as_ref(), job.plan(), identity, folder)?;
         match (self.step, folders) {
             (Some(step), _) => self.piece(&auditor, &job, step),
             (None, audited) => self.drawn(&auditor, &job, audited),
@@ -204,12 +204,13 @@ impl AuditCommand {
         let Some(sequence) = self.sequence else {
             return Ok(self.run);
         };
-        match job.training.run_of_sequence(sequence) {
+        let training = &job.training("--sequence")?.plan;
+        match training.run_of_sequence(sequence) {
             Some((run, _)) => Ok(Some(run)),
             None => Err(AuditError::NoSuch {
                 what: "sequence",
                 value: sequence as u64,
-                count: job.training.sequences() as u64,
+                count: training.sequences() as u64,
             }
             .into()),
         }

@@ -71,8 +71,12 @@ impl Work {
 
     fn line(&self, note: &str) {
         let seconds = self.started.elapsed().as_secs_f64();
+        let note = match note.is_empty() {
+            true => String::new(),
+            false => format!(": {note}"),
+        };
         output::note(&format!(
-            "{} {}/{} after {seconds:.1} s: {note}",
+            "{} {}/{} after {seconds:.1} s{note}",
             self.what, self.done, self.steps
         ));
     }

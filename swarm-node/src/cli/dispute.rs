@@ -18,13 +18,13 @@ use verde::history::{Claim, Length};
 use verde::player::{Game, PlayError};
 
 use super::account::Account;
-use super::console::Console;
 use super::failure::Failure;
 use super::job::{JobId, Market, MarketOptions, runtime};
 use super::options::Options;
 use super::output::{Answer, print_rows, when};
+use super::subject::{StageOptions, Subject};
 use crate::config::Config;
-use crate::job::{Job, JobSpec, certified, disputed};
+use crate::job::{Claimable, certified, disputed};
 
 /// Shows, plays and replays disputes about jobs.
 ///
@@ -66,9 +66,11 @@ enum DisputeAction {
         game: U256,
         #[command(flatten)]
         market: MarketOptions,
-        /// The job, a TOML file.
+        /// The job, a TOML file, or the folder of a pipeline's peer.
         #[arg(long, value_name = "SPEC")]
         spec: PathBuf,
+        #[command(flatten)]
+        stage: StageOptions,
         /// Folder in which the account has carried the job out.
         #[arg(long, value_name = "RUN")]
         run: PathBuf,
@@ -91,9 +93,11 @@ enum DisputeAction {
         game: U256,
         #[command(flatten)]
         market: MarketOptions,
-        /// The job, a TOML file.
+        /// The job, a TOML file, or the folder of a pipeline's peer.
         #[arg(long, value_name = "SPEC")]
         spec: PathBuf,
+        #[command(flatten)]
+        stage: StageOptions,
     },
 }
 
@@ -118,26 +122,32 @@ impl DisputeCommand {
                 let (market, account) = market.open(options, environment, None).await?;
                 end(&market, &account, *game, options.json).await
             }),
-            DisputeAction::Replay { game, market, spec } => {
-                let job = assemble(spec)?;
+            DisputeAction::Replay {
+                game,
+                market,
+                spec,
+                stage,
+            } => {
+                let subject = subject((spec, stage), options, environment)?;
                 runtime()?.block_on(async {
                     let (market, _) = market.look(options, environment).await?;
-                    replay(&market, *game, &job, options.json).await
+                    replay(&market, *game, subject.claimable(), options.json).await
                 })
             }
             DisputeAction::Respond {
                 game,
                 market,
                 spec,
+                stage,
                 run,
                 dry_run,
             } => {
-                let job = assemble(spec)?;
+                let subject = subject((spec, stage), options, environment)?;
                 runtime()?.block_on(async {
                     let (market, account) = market.open(options, environment, None).await?;
                     let said = Respond {
                         game: *game,
-                        job: &job,
+                        job: subject.claimable(),
                         folder: run,
                         dry_run: *dry_run,
                     };
@@ -148,8 +158,15 @@ impl DisputeCommand {
     }
 }
 
-fn assemble(spec: &Path) -> Result<Job, Failure> {
-    Ok(Job::assemble(&JobSpec::load(spec)?, &Console::new())?)
+fn subject(
+    (spec, stage): (&Path, &StageOptions),
+    options: &Options,
+    environment: &[(String, String)],
+) -> Result<Subject, Failure> {
+    let config = options.settings(&[], environment.to_vec())?;
+    let config = config.config::<Config>()?;
+    let engine = certified(&config.engine, config.engine.workers())?;
+    stage.subject(spec, &engine)
 }
 
 async fn games(market: &Market) -> Result<Games, Failure> {
@@ -356,7 +373,12 @@ struct Made {
     place: String,
 }
 
-async fn replay(market: &Market, game: U256, job: &Job, json: bool) -> Result<(), Failure> {
+async fn replay(
+    market: &Market,
+    game: U256,
+    job: Claimable<'_>,
+    json: bool,
+) -> Result<(), Failure> {
     let followed = told(&games(market).await?, game)?;
     let view = market.job(JobId(followed.job)).await?;
     let (job, claim) = (disputed(job).map_err(Failure::work)?, claim(&view)?);
@@ -427,7 +449,7 @@ fn require_plan(view: &JobView, plan: &[u8; 32]) -> Result<(), Failure> {
 /// `dispute respond`.
 struct Respond<'a> {
     game: U256,
-    job: &'a Job,
+    job: Claimable<'a>,
     folder: &'a Path,
     dry_run: bool,
 }
@@ -502,15 +524,21 @@ impl Respond<'_> {
         let engine = certified(&config.engine, config.engine.workers())?;
         let (job, claim) = (disputed(self.job).map_err(Failure::work)?, claim(view)?);
         require_plan(view, &job.digest())?;
-        let history = whole_history(self.folder, &self.job.identity).map_err(Failure::work)?;
+        let history = whole_history(self.folder, self.job.identity).map_err(Failure::work)?;
         let history = history.ok_or_else(|| {
             Failure::Usage(anyhow::anyhow!(
                 "the job is not carried out in {}; `swarm-node job run` does that",
                 self.folder.display()
             ))
         })?;
-        let training = &self.job.training;
-        let known = record(engine.as_ref(), &job, training, self.folder, history, None);
+        let known = record(
+            engine.as_ref(),
+            &job,
+            self.job.plan,
+            self.folder,
+            history,
+            None,
+        );
         let mut known = known.map_err(Failure::work)?;
         let rules = Rules {
             job: &job,

@@ -1,6 +1,7 @@
 //! `swarm-node eval`: held-out pass@1 of a model.
 
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::path::Path;
 
 use clap::Args;
@@ -13,9 +14,9 @@ use swarm_task::{FamilyId, Library};
 use super::console::Console;
 use super::failure::Failure;
 use super::options::{Options, help};
-use super::output::Answer;
+use super::output::{self, Answer};
 use crate::config::{Config, EvalConfig, path};
-use crate::job::{Model, Progress, certified};
+use crate::job::{GenerationMemory, Model, Progress, certified, peak_bytes};
 
 /// Refused rows that are named one by one; more are counted.
 const NAMED_ROWS: usize = 5;
@@ -71,15 +72,22 @@ impl Eval {
         let config = options.settings(&flags, environment)?.config::<Config>()?;
         let engine = certified(&config.engine, config.engine.workers())?;
         let console = Console::new();
-        let model = Model::load(path(&config.eval.model), &console).map_err(Failure::work)?;
+        let mut model =
+            Model::load_to_generate(path(&config.eval.model), &console).map_err(Failure::work)?;
+        let memory = GenerationMemory::behind_prompt(&model, config.eval.max_new);
+        let memory = memory.map_err(Failure::work)?;
+        output::note(&memory.note());
         let mut generator = Generator::new(engine, model.config.clone(), model.tokenizer.ends())
             .map_err(Failure::work)?;
         generator
-            .set_weights(model.weights.clone())
+            .set_weights(take(&mut model.weights))
             .map_err(Failure::work)?;
         let measured = measure(&config.eval, &model, &mut generator, self.show, &console)?;
         let text = shown_text(&measured.shown) + &table(&measured, config.eval.questions);
-        let json = summary(&measured, config.eval.questions, self.show > 0).to_string();
+        let mut json = summary(&measured, config.eval.questions, self.show > 0);
+        json["generation"] = serde_json::json!(memory);
+        json["peak_bytes"] = serde_json::json!(peak_bytes());
+        let json = json.to_string();
         Answer {
             text,
             json,

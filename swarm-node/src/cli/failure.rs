@@ -201,6 +201,7 @@ impl From<JobError> for Failure {
             | JobError::Malformed { .. }
             | JobError::Value { .. }
             | JobError::Terms(_)
+            | JobError::NotTraining(_)
             | JobError::Preset(_) => Self::Usage(error.into()),
             _ => Self::Work(error.into()),
         }

@@ -36,6 +36,7 @@ mod pretrain;
 mod receipt;
 mod settle;
 mod signals;
+mod subject;
 mod train;
 mod wallet;
 mod watch;

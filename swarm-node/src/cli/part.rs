@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::output;
 use super::signals::stop_on_signals;
 use crate::job::{JobSpec, Stop};
-use crate::meeting::charter::{Charter, name};
+use crate::meeting::charter::{Charter, MAX_ADDRESSES};
 use crate::meeting::gathering::{GatherError, Gathering, swarm};
 
 /// Where a peer's folder is, and where it listens.
@@ -72,6 +72,8 @@ pub(super) struct Member<A> {
     pub(super) assembled: A,
     /// Whether it has taken part before.
     pub(super) again: bool,
+    /// Whether it was admitted while the job ran.
+    pub(super) is_late: bool,
     /// Its place in the charter; none where the charter does not name it.
     pub(super) place: Option<usize>,
     pub(super) handle: Handle,
@@ -116,9 +118,9 @@ pub(super) fn charter_of(folder: &Path) -> Result<Charter, Failure> {
 /// The place of a folder's peer in its charter, if it has one.
 pub(super) fn place_of(folder: &Path, charter: &Charter) -> Result<Option<u32>, Failure> {
     let secret = key_file::peek(&folder.join("node.key")).map_err(Failure::work)?;
-    let peer = name(&NodeKey::from(&secret).peer());
-    let mut members = charter.members.iter();
-    let place = members.position(|member| member.peer == peer);
+    let peer = NodeKey::from(&secret).peer();
+    let peers = charter.all_peers().map_err(Failure::work)?;
+    let place = peers.iter().position(|one| *one == peer);
     Ok(place.map(|place| place as u32))
 }
 
@@ -156,10 +158,12 @@ impl Folder<'_> {
         }
         if let Some(charter) = &self.known {
             // The others know where this peer was.
-            let me = name(&self.signer.peer());
-            let own = charter.members.iter().find(|member| member.peer == me);
-            let own = own.into_iter().flat_map(|member| &member.addresses);
-            let before: Vec<Multiaddr> = own.filter_map(|text| text.parse().ok()).collect();
+            let me = self.signer.peer();
+            let peers = charter.all_peers().map_err(Failure::work)?;
+            let place = peers.iter().position(|peer| *peer == me);
+            let own = place.map_or(&[][..], |place| charter.addresses(place));
+            let own = own.iter().filter_map(|text| text.parse().ok());
+            let before: Vec<Multiaddr> = own.collect();
             if self.options.listen.is_empty() && !before.is_empty() {
                 net.listen = before;
             }
@@ -254,16 +258,19 @@ impl Folder<'_> {
         };
         self.require_same::<K>(&charter, &assembled)?;
         let me = self.signer.peer();
-        let peers = charter.peers().map_err(Failure::work)?;
-        for (peer, address) in peers.iter().zip(&charter.members) {
-            for text in address.addresses.iter().filter(|_| *peer != me) {
+        let peers = charter.all_peers().map_err(Failure::work)?;
+        for (number, peer) in peers.iter().enumerate() {
+            let addresses = charter.addresses(number).iter().take(MAX_ADDRESSES);
+            for text in addresses.filter(|_| *peer != me) {
                 if let Ok(address) = text.parse() {
                     handle.offer(Source::Peers, vec![address]).await;
                 }
             }
         }
+        let place = peers.iter().position(|peer| *peer == me);
         Ok(Member {
-            place: peers.iter().position(|peer| *peer == me),
+            is_late: place.is_some_and(|place| place >= charter.members.len()),
+            place,
             charter,
             assembled,
             again,
@@ -280,13 +287,14 @@ impl Folder<'_> {
         let Member {
             charter,
             again,
+            is_late,
             place,
             handle,
             events,
             ..
         } = member;
         charter.save(self.path()).map_err(Failure::work)?;
-        if *again {
+        if *again || *is_late {
             return Ok(());
         }
         let mut gathering = self.gathering(K::COMMAND, handle);

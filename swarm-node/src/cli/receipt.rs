@@ -22,9 +22,9 @@ use verde::audit::Verdict;
 use super::console::Console;
 use super::failure::Failure;
 use super::options::Options;
-use super::output::Answer;
+use super::output::{self, Answer};
 use crate::config::Config;
-use crate::job::{Model, certified};
+use crate::job::{GenerationMemory, Model, certified, peak_bytes};
 
 /// Makes and verifies receipts: what a model answered, with model, seed and a digest of it all.
 ///
@@ -122,6 +122,10 @@ struct MadeReceipt {
     seconds: f64,
     /// Of reading and hashing the model.
     model_seconds: f64,
+    /// As planned.
+    generation: GenerationMemory,
+    /// The most that this process has taken, where the system tells.
+    peak_bytes: Option<u64>,
     file: String,
 }
 
@@ -142,6 +146,10 @@ struct Report {
     /// Of reading and hashing the model.
     model_seconds: f64,
     hashed_bytes: usize,
+    /// As planned.
+    generation: GenerationMemory,
+    /// The most that this process has taken, where the system tells.
+    peak_bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -169,6 +177,7 @@ impl Make {
     fn run(&self, config: &Config, options: &Options) -> Result<(), Failure> {
         let begun = Instant::now();
         let (place, mut model) = load(self.model.as_deref())?;
+        let memory = generation_memory(&model, self.max_new)?;
         let (weights, composer) = (take(&mut model.weights), model.composer());
         let mut maker = receipt_model(config, &model, &composer, weights)?;
         if let Some(folder) = place.filter(|place| checkpoint::is_checkpoint(place)) {
@@ -200,7 +209,8 @@ impl Make {
         let text = receipt.to_text().map_err(Failure::work)?;
         write(&self.out, &text)?;
         let digest = receipt.digest().map_err(Failure::work)?;
-        MadeReceipt::of(&receipt, hex(&digest), [seconds, model_seconds], &self.out).print(options)
+        let times = [seconds, model_seconds];
+        MadeReceipt::of(&receipt, hex(&digest), times, memory, &self.out).print(options)
     }
 }
 
@@ -209,6 +219,7 @@ impl MadeReceipt {
         receipt: &Receipt,
         digest: String,
         [seconds, model_seconds]: [f64; 2],
+        generation: GenerationMemory,
         file: &Path,
     ) -> Self {
         let mut made = Self {
@@ -221,6 +232,8 @@ impl MadeReceipt {
             right: None,
             seconds,
             model_seconds,
+            generation,
+            peak_bytes: peak_bytes(),
             file: file.display().to_string(),
         };
         match &receipt.content {
@@ -275,6 +288,7 @@ impl Verify {
         let receipt = Receipt::from_text(&text).map_err(|error| self.unusable(error))?;
         let begun = Instant::now();
         let (_, mut model) = load(self.model.as_deref())?;
+        let memory = generation_memory(&model, receipt.sampling.max_new)?;
         let hashed_bytes = 4 * model.weights.elements();
         let (weights, composer) = (take(&mut model.weights), model.composer());
         let mut verifier = receipt_model(config, &model, &composer, weights)?;
@@ -296,6 +310,8 @@ impl Verify {
             seconds,
             model_seconds,
             hashed_bytes,
+            generation: memory,
+            peak_bytes: peak_bytes(),
         };
         report.print(options)?;
         Failure::unless_right(judged.verdict, report.reason)
@@ -417,8 +433,15 @@ fn load(path: Option<&Path>) -> Result<(Option<PathBuf>, Model), Failure> {
     let console = Console::new();
     let place = path.map(|path| Model::place(path, &console));
     let place = place.transpose().map_err(Failure::work)?;
-    let model = Model::load(place.as_deref(), &console).map_err(Failure::work)?;
+    let model = Model::load_to_generate(place.as_deref(), &console).map_err(Failure::work)?;
     Ok((place, model))
+}
+
+/// What generation will take, which is said before it does.
+fn generation_memory(model: &Model, max_new: usize) -> Result<GenerationMemory, Failure> {
+    let memory = GenerationMemory::behind_prompt(model, max_new).map_err(Failure::work)?;
+    output::note(&memory.note());
+    Ok(memory)
 }
 
 fn receipt_model<'a>(

@@ -18,7 +18,8 @@ use super::output::{self, Answer};
 use super::signals::stop_on_signals;
 use crate::config::{Config, TrainConfig, path};
 use crate::job::{
-    Model, ModelFactory, Progress, Solo, SoloConfig, SoloStep, certified, memory_note,
+    GenerationMemory, Model, ModelFactory, Progress, Solo, SoloConfig, SoloStep, certified,
+    memory_note,
 };
 
 /// Held-out questions are the same for every seed, so that runs can be compared.
@@ -91,9 +92,12 @@ impl Train {
         let train = &config.train;
         let library = library(&train.families, path(&train.gsm8k), console)?;
         let memory = config.engine.memory_bytes();
+        let generation = GenerationMemory::of(&model, config.learn.row_length);
+        let generation = generation.map_err(Failure::work)?;
         let factory =
             ModelFactory::new(model, config.learn.clone(), memory).map_err(Failure::work)?;
         output::note(&memory_note(factory.programs()).map_err(Failure::work)?);
+        output::note(&generation.note());
         let folder = self.folder(train, factory.model(), console)?;
         let families = train
             .families

@@ -89,14 +89,15 @@ pub(super) fn cheat(
     (spec.steps, spec.stride) = LENGTH;
     (spec.schedule.warmup, spec.schedule.decay) = (2, 2);
     spec.batch.rows = ROWS;
-    let job = Job::assemble(&spec, &Silent)?;
+    let job = Job::of_training(&spec, &Silent)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let (fault_step, element, bit) = FAULT;
-    let fault = job.training.gradient_fault(fault_step, element, bit);
+    let training = &job.training("a gradient")?.plan;
+    let fault = training.gradient_fault(fault_step, element, bit);
     let scene = Scene {
-        disputed: disputed(&job)?,
+        disputed: disputed(job.claimable())?,
         fault: fault.ok_or("the job has no gradient")?,
         job,
         engine,
@@ -185,7 +186,7 @@ impl Scene<'_> {
         let part = |role, number: usize, fault| Part {
             id,
             role,
-            job: &self.job,
+            job: self.job.claimable(),
             disputed: &self.disputed,
             engine: self.engine,
             fault,
@@ -232,13 +233,10 @@ impl Scene<'_> {
         escrow: &Escrow,
         payer: &mut Actor,
     ) -> Result<U256, CheatError> {
+        let planned = self.job.plan();
         let wanted = Wanted {
-            initial: self
-                .job
-                .training
-                .schedule()?
-                .state_root(&self.job.training.state)?,
-            length: length(&self.job)?,
+            initial: planned.schedule()?.state_root(&planned.state)?,
+            length: length(self.job.claimable())?,
             reward: REWARD,
             worker_bond: WORKER_BOND,
             challenger_bond: CHALLENGER_BOND,
@@ -266,7 +264,7 @@ impl Scene<'_> {
         let told = last.and_then(|game| games.docket().told(*game));
         let claim = Claim {
             plan: self.disputed.digest(),
-            length: length(&self.job)?,
+            length: length(self.job.claimable())?,
             top: view.commitment.0,
         };
         let rules = Rules {

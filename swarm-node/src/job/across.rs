@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use skippipe::encoding::Format;
 use swarm_learn::averaging::outer::Outer;
 use swarm_learn::averaging::transcript::MAX_REPLICAS;
+use swarm_model::stages::bottleneck::Bottleneck;
+use swarm_net::limits::MAX_CHANNEL_MEMBERS;
 
 /// A number that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,10 @@ pub struct PipelineSpec {
     pub stages: u16,
     /// Peers that begin, in turn one for each stage.
     pub peers: u32,
+    /// Peers at most, with those that join while it runs; twice as many as begin, unless told
+    /// otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_peers: Option<u32>,
     /// Stages that a microbatch visits, the first among them; all, unless told otherwise.
     #[serde(default)]
     pub visits: Option<u16>,
@@ -46,6 +52,10 @@ pub struct PipelineSpec {
     /// Activations are sent through a learned map to so many times fewer numbers.
     #[serde(default)]
     pub bottleneck: Option<usize>,
+    /// Whether stages behind a bottleneck add an embedding of the tokens that they hold themselves;
+    /// they do, unless told otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bottleneck_residual: Option<bool>,
     /// Copies of stages are kept by peers of other stages every so many steps; 0 for never.
     #[serde(default = "PipelineSpec::ten")]
     pub keep_every: u64,
@@ -97,7 +107,31 @@ impl PipelineSpec {
         600
     }
 
+    /// What is at every boundary of stages.
+    pub fn at_boundaries(&self) -> Option<Bottleneck> {
+        self.bottleneck.map(|compression| Bottleneck {
+            compression,
+            residual: self.bottleneck_residual.unwrap_or(true),
+        })
+    }
+
+    /// Peers at most, with those that join while it runs.
+    pub fn most_peers(&self) -> u32 {
+        let twice = self.peers.saturating_mul(2).min(Self::MOST_PEERS);
+        self.most_peers.unwrap_or(twice.max(self.peers))
+    }
+
+    /// Members that channels have at most.
+    const MOST_PEERS: u32 = MAX_CHANNEL_MEMBERS as u32;
+
     pub(super) fn check(&self, microbatches: usize) -> Result<(), WrongValue> {
+        if let (None, Some(residual)) = (self.bottleneck, self.bottleneck_residual) {
+            return Err(WrongValue::new(
+                "pipeline.bottleneck_residual",
+                residual,
+                "beside pipeline.bottleneck only",
+            ));
+        }
         if !(1..=64).contains(&self.stages) {
             return Err(WrongValue::new(
                 "pipeline.stages",
@@ -109,6 +143,12 @@ impl PipelineSpec {
         if !(least..=1024).contains(&self.peers) {
             let allowed = "at least the number of stages, and at most 1024";
             return Err(WrongValue::new("pipeline.peers", self.peers, allowed));
+        }
+        let most = Self::MOST_PEERS.max(self.peers);
+        if !(self.peers..=most).contains(&self.most_peers()) {
+            let allowed = "at least pipeline.peers, and at most 256 where others join later";
+            let found = self.most_peers();
+            return Err(WrongValue::new("pipeline.most_peers", found, allowed));
         }
         let visits = self.visits.unwrap_or(self.stages);
         if !(1..=self.stages).contains(&visits) {
@@ -270,6 +310,32 @@ mod tests {
         let checked = spec.check(60, 2);
         checked.map_err(|wrong| format!("{} {}: {}", wrong.key, wrong.value, wrong.allowed))?;
         Ok(spec)
+    }
+
+    #[test]
+    fn a_bottleneck_has_a_residual_path_unless_told_otherwise() {
+        let least = "stages = 2\npeers = 2\n";
+        let parse = |more: &str| {
+            let text = format!("{least}{more}");
+            let spec: PipelineSpec = toml::from_str(&text).unwrap();
+            assert_eq!(
+                toml::from_str(&toml::to_string(&spec).unwrap()),
+                Ok(spec.clone())
+            );
+            spec.check(4).map(|()| spec.at_boundaries())
+        };
+        let bottleneck = |residual| Bottleneck {
+            compression: 4,
+            residual,
+        };
+        assert_eq!(parse(""), Ok(None));
+        assert_eq!(parse("bottleneck = 4"), Ok(Some(bottleneck(true))));
+        for residual in [false, true] {
+            let text = format!("bottleneck = 4\nbottleneck_residual = {residual}");
+            assert_eq!(parse(&text), Ok(Some(bottleneck(residual))));
+            let alone = parse(&format!("bottleneck_residual = {residual}"));
+            assert_eq!(alone.unwrap_err().key, "pipeline.bottleneck_residual");
+        }
     }
 
     const LEAST: &str = "method = \"noloco\"\nreplicas = 4\ninner_steps = 10\n";

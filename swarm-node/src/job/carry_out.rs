@@ -68,8 +68,11 @@ fn timed<T>(
 }
 
 fn note(step: &JobStep) -> String {
-    format!(
-        "loss {:.4}, gradient {:.3}, rate {:.2e}",
-        step.loss, step.grad_norm, step.learning_rate
-    )
+    match &step.training {
+        Some(numbers) => format!(
+            "loss {:.4}, gradient {:.3}, rate {:.2e}",
+            numbers.loss, numbers.grad_norm, numbers.learning_rate
+        ),
+        None => String::new(),
+    }
 }

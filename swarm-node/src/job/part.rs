@@ -36,7 +36,7 @@ use verde::record::{Record, Replay};
 
 use super::carry_out::{Divergence, carry_out};
 use super::published::Published;
-use super::{Job, Progress, Stop};
+use super::{Claimable, JobError, Progress, Stop};
 
 /// Between two looks at why a transaction is not in a block.
 const TROUBLE: Duration = Duration::from_secs(1);
@@ -72,6 +72,9 @@ pub enum PartError {
     /// The plan is no job.
     #[error(transparent)]
     Job(#[from] DisputedError),
+    /// The answers.
+    #[error(transparent)]
+    Answers(#[from] JobError),
     /// The length is none.
     #[error(transparent)]
     Length(#[from] HistoryError),
@@ -125,11 +128,10 @@ pub enum PartEvent<'a> {
 ///
 /// # Errors
 /// The plan is no job.
-pub fn disputed(job: &Job) -> Result<Disputed, PartError> {
-    let training = &job.training;
+pub fn disputed(job: Claimable<'_>) -> Result<Disputed, PartError> {
     Ok(Disputed::new(
-        training.plan.clone(),
-        training.programs.clone(),
+        job.plan.plan.clone(),
+        job.plan.programs.clone(),
     )?)
 }
 
@@ -137,7 +139,7 @@ pub fn disputed(job: &Job) -> Result<Disputed, PartError> {
 ///
 /// # Errors
 /// They are more than contracts count.
-pub fn length(job: &Job) -> Result<Length, PartError> {
+pub fn length(job: Claimable<'_>) -> Result<Length, PartError> {
     let stride = job.identity.stride;
     let short = u32::try_from(stride).map_err(|_| PartError::Stride(stride))?;
     Ok(Length::new(job.identity.steps, short)?)
@@ -203,7 +205,7 @@ pub struct Part<'a> {
     /// What the account is in it.
     pub role: Role,
     /// The job.
-    pub job: &'a Job,
+    pub job: Claimable<'a>,
     /// Its plan and programs: [`disputed`].
     pub disputed: &'a Disputed,
     /// What computes it.
@@ -265,8 +267,33 @@ impl<'a> Part<'a> {
         Ok(under_way)
     }
 
+    /// Computes the job in the folder, or goes on with it, up to its end or a request to stop: what
+    /// it came to, once it is whole. [`PartUnderWay`] does it in its time; before, a claim can be
+    /// looked at while nothing is at stake.
+    ///
+    /// # Errors
+    /// The folder is of another job, or the engine failed.
+    pub fn compute(&self) -> Result<Option<History>, PartError> {
+        let files = self.job.files.cloned().unwrap_or_default();
+        let folder = RunFolder::open(self.folder, usize::MAX, files)?;
+        let (engine, identity) = (self.engine, self.job.identity.clone());
+        let (mut run, damaged) = JobRun::new(engine, self.job.plan, identity, folder)?;
+        for text in &damaged {
+            (self.tell)(PartEvent::Damaged(text));
+        }
+        if let Some(fault) = self.fault {
+            run.break_with(fault);
+        }
+        carry_out(&mut run, Divergence::IsTheResult, self.progress, self.stop)?;
+        if let Some(job) = self.job.answers {
+            job.write_answers(&run.state()?, self.folder)?;
+        }
+        drop(run);
+        Ok(whole_history(self.folder, self.job.identity)?)
+    }
+
     fn require_same(&self, view: &JobView) -> Result<(), PartError> {
-        let identity = &self.job.identity;
+        let identity = self.job.identity;
         let length = length(self.job)?;
         let terms = |plan: &str, initial: &str, steps, stride| {
             format!(
@@ -349,12 +376,12 @@ impl PartUnderWay<'_> {
     /// Reads what was computed, if it is whole.
     fn remember(&mut self) -> Result<(), PartError> {
         let part = &self.part;
-        let Some(history) = whole_history(part.folder, &part.job.identity)? else {
+        let Some(history) = whole_history(part.folder, part.job.identity)? else {
             return Ok(());
         };
-        let (engine, training) = (part.engine, &part.job.training);
+        let engine = part.engine;
         let (job, folder, fault) = (part.disputed, part.folder, part.fault);
-        let record = record(engine, job, training, folder, history.clone(), fault)?;
+        let record = record(engine, job, part.job.plan, folder, history.clone(), fault)?;
         self.knows.record = Some(record);
         self.knows.job = Some((part.id, job));
         self.history = Some(history);
@@ -388,7 +415,7 @@ impl PartUnderWay<'_> {
             chain_id: self.link.client.chain_id(),
             contract: self.game,
         };
-        let (job, identity) = (self.part.disputed, &self.part.job.identity);
+        let (job, identity) = (self.part.disputed, self.part.job.identity);
         let of = (&domain, self.part.id, view.worker);
         match Published::read(folder, job, identity, of) {
             Ok(published) => {
@@ -482,19 +509,7 @@ impl PartUnderWay<'_> {
     }
 
     fn compute(&mut self) -> Result<(), PartError> {
-        let part = &self.part;
-        let files = part.job.model.files.clone();
-        let folder = RunFolder::open(part.folder, usize::MAX, files)?;
-        let (engine, identity) = (part.engine, part.job.identity.clone());
-        let (mut run, damaged) = JobRun::new(engine, &part.job.training, identity, folder)?;
-        for text in &damaged {
-            (part.tell)(PartEvent::Damaged(text));
-        }
-        if let Some(fault) = part.fault {
-            run.break_with(fault);
-        }
-        carry_out(&mut run, Divergence::IsTheResult, part.progress, part.stop)?;
-        drop(run);
+        self.part.compute()?;
         self.remember()
     }
 

@@ -103,7 +103,8 @@ impl SignedFile {
             path: path.to_owned(),
             reason,
         };
-        let text = text_file::read(path, MAX_BYTES).map_err(|error| failed(error.to_string()))?;
+        let text = text_file::regular(path).and_then(|path| text_file::read(path, MAX_BYTES));
+        let text = text.map_err(|error| failed(error.to_string()))?;
         let file: Self = serde_json::from_str(&text)
             .map_err(|error| failed(format!("no signed step: {error}")))?;
         match file.format {

@@ -91,6 +91,24 @@ pub enum SourceError {
     },
 }
 
+/// What a model is read for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// Weights that change: floats.
+    Training,
+    /// Weights as they are stored.
+    Generation,
+}
+
+impl Purpose {
+    fn weights(self, path: &Path) -> Result<Weights, LoadError> {
+        match self {
+            Self::Training => Weights::load(path),
+            Self::Generation => Weights::load_halves(path),
+        }
+    }
+}
+
 impl Model {
     /// The model at `path`, the shipped one without a path. `watch` is told of damaged checkpoints
     /// that are passed over.
@@ -98,13 +116,32 @@ impl Model {
     /// # Errors
     /// See [`SourceError`].
     pub fn load(path: Option<&Path>, progress: &dyn Progress) -> Result<Self, SourceError> {
+        Self::read(path, Purpose::Training, progress)
+    }
+
+    /// As [`Model::load`], for generation alone: weights that are stored at two bytes stay so.
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    pub fn load_to_generate(
+        path: Option<&Path>,
+        progress: &dyn Progress,
+    ) -> Result<Self, SourceError> {
+        Self::read(path, Purpose::Generation, progress)
+    }
+
+    fn read(
+        path: Option<&Path>,
+        purpose: Purpose,
+        progress: &dyn Progress,
+    ) -> Result<Self, SourceError> {
         let Some(path) = path else {
             return Self::of_characters(shipped::base()?, Path::new(shipped::BASE));
         };
         let path = Self::place(path, progress)?;
         match path.join("config.json").is_file() {
-            true => Self::of_folder(&path),
-            false => Self::of_characters(Weights::load(&path)?, &path),
+            true => Self::of_folder(&path, purpose),
+            false => Self::of_characters(purpose.weights(&path)?, &path),
         }
     }
 
@@ -127,19 +164,22 @@ impl Model {
         newest.ok_or_else(|| SourceError::Nothing { path: path.into() })
     }
 
-    fn of_folder(folder: &Path) -> Result<Self, SourceError> {
+    fn of_folder(folder: &Path, purpose: Purpose) -> Result<Self, SourceError> {
         if run_checkpoint::is_checkpoint(folder) {
             run_checkpoint::verify(folder)?;
         }
         if checkpoint::is_of_characters(folder)? {
-            return Self::of_characters(Weights::load(folder)?, folder);
+            return Self::of_characters(purpose.weights(folder)?, folder);
         }
         let Checkpoint {
             config,
             weights,
             tokenizer,
             files,
-        } = Checkpoint::load(folder)?;
+        } = match purpose {
+            Purpose::Training => Checkpoint::load(folder)?,
+            Purpose::Generation => Checkpoint::load_halves(folder)?,
+        };
         Ok(Self {
             config,
             weights,

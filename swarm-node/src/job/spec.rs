@@ -1,30 +1,33 @@
-//! The specification of a job: a TOML file that says everything which determines a history of
-//! states.
+//! The specification of a job of training: a TOML file that says everything which determines a
+//! history of states. [`super::generation_spec`] is that of a job of generation.
 //!
 //! ```text
-//! spec ─▶ model, examples ─▶ rows ─┬─▶ TrainingPlan ─▶ plan digest, initial state root ─▶ job
+//! spec ─▶ model, examples ─▶ rows ─┬─▶ Training (a TrainingPlan) ─▶ what names the job
 //! schedule, steps ─▶ rates ────────┘
 //! ```
 //! The file is for people; what names the job are the plan and the state that come of it, so two
-//! files that lead to the same training are one job. Paths in it are relative to its folder.
+//! files that lead to the same training are one job ([`super::assembled`]). Paths in it are relative
+//! to its folder.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use reproducible_ops::random;
 use reproducible_ops::tensor::TensorError;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use swarm_files::text_file;
 use swarm_files::whole::{Access, Reserved};
-use swarm_learn::assemble::{Objective, OptimizerConfig};
+use swarm_learn::assemble::OptimizerConfig;
 use swarm_learn::data_set::{DataSet, DataSetError};
+use swarm_learn::eval::EvalError;
+use swarm_learn::generation_plan::GenerationPlanError;
 use swarm_learn::inputs::{Example, Sample};
-use swarm_learn::job_run::{JobIdentity, JobRunError, Terms};
-use swarm_learn::programs::Programs;
+use swarm_learn::job_run::{JobRunError, Terms};
+use swarm_learn::programs::TrainError;
 use swarm_learn::schedule::Schedule;
-use swarm_learn::setup::{self, SetupError};
-use swarm_learn::training_plan::{Sampling, TrainingPlan, TrainingPlanError};
+use swarm_learn::setup::SetupError;
+use swarm_learn::training_plan::{Sampling, TrainingPlanError};
 use swarm_model::config::UnknownPreset;
 use swarm_model::init::initialise;
 use swarm_model::tokenizer::TextError;
@@ -32,7 +35,7 @@ use swarm_model::{ModelConfig, Tokenizer};
 use swarm_task::corpus::{BatchShape, Corpus, CorpusError, CorpusRecipe};
 
 use super::across::{AveragingSpec, PipelineSpec, WrongValue};
-use super::factory::{self, FactoryError};
+use super::factory::FactoryError;
 use super::progress::Progress;
 use super::source::{Model, SourceError};
 
@@ -40,11 +43,13 @@ use super::source::{Model, SourceError};
 pub const SPEC: &str = "job.toml";
 
 /// Largest specification that is read, in bytes.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Largest text that is read, in bytes.
-const MAX_TEXT_BYTES: u64 = 1 << 28;
+pub(super) const MAX_TEXT_BYTES: u64 = 1 << 28;
 /// Most batches of a corpus.
 const MAX_BATCHES: u64 = 1 << 16;
+/// Most peers of a job.
+const MAX_PEERS: u32 = 1024;
 /// Most parts of a forward pass.
 const MAX_SEGMENTS: usize = 64;
 /// Purpose of the generator that draws rows.
@@ -75,8 +80,8 @@ pub struct JobSpec {
     /// look at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<PipelineSpec>,
-    /// How replicas train apart and meet, for `swarm-node average`. A job of one machine does not
-    /// look at it.
+    /// How replicas train apart and meet: whole models for `swarm-node average`, and where there is a
+    /// pipeline, too, pipelines for `swarm-node pipeline`. A job of one machine does not look at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub averaging: Option<AveragingSpec>,
 }
@@ -201,12 +206,6 @@ pub enum JobError {
         /// What would be right.
         allowed: &'static str,
     },
-    /// It says two ways to do it.
-    #[error(
-        "job: it has both [pipeline] and [averaging]; whole pipelines as replicas are not there yet, so keep one \
-         of the two"
-    )]
-    BothParts,
     /// Steps and stride do not fit each other.
     #[error("job: {0}")]
     Terms(JobRunError),
@@ -242,27 +241,81 @@ pub enum JobError {
     /// The training is no plan.
     #[error(transparent)]
     Plan(#[from] TrainingPlanError),
+    /// The generation is no plan.
+    #[error("job, generation: {0}")]
+    Generation(#[from] GenerationPlanError),
+    /// The questions cannot be asked.
+    #[error("job, prompts: {0}")]
+    Questions(#[from] EvalError),
+    /// The job is of another kind than the command.
+    #[error("the job generates; {0} is of jobs that train")]
+    NotTraining(&'static str),
+    /// A state of another job.
+    #[error("the state is none of this job: {0}")]
+    State(TrainError),
 }
 
-/// A job: what is carried out, and what names it.
-#[derive(Clone, Debug)]
-pub struct Job {
-    /// What determines it.
-    pub spec: JobSpec,
-    /// The training programs as they would be without computing anything again.
-    pub whole: Arc<Programs>,
-    /// Those of the job.
-    pub programs: Programs,
-    /// Plan, programs, constants and the initial state.
-    pub training: TrainingPlan,
-    /// What names it.
-    pub identity: JobIdentity,
-    /// The model, with its initial weights.
-    pub model: Model,
-    /// Rows of the data set.
-    pub rows: usize,
-    /// Trained tokens of the data set.
-    pub tokens: usize,
+impl ModelSpec {
+    /// The model; random weights follow from the seed.
+    ///
+    /// # Errors
+    /// There is no such preset, or no model at the path.
+    pub(super) fn load(&self, seed: u64, progress: &dyn Progress) -> Result<Model, JobError> {
+        match self {
+            Self::Path(path) => Ok(Model::load(Some(path), progress)?),
+            Self::Preset(name) => {
+                let config = ModelConfig::preset(name)?;
+                let weights = initialise(&config, seed)?;
+                Ok(Model::characters(config, weights))
+            }
+        }
+    }
+
+    /// The path in it, if it has one.
+    pub(super) fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Preset(_) => None,
+        }
+    }
+}
+
+/// Reads a specification of any kind; its paths become relative to the present folder.
+pub(super) fn load<T: DeserializeOwned>(
+    path: &Path,
+    paths: impl Fn(&mut T) -> Vec<&mut PathBuf>,
+) -> Result<T, JobError> {
+    let text = read(path, MAX_FILE_BYTES)?;
+    let parsed = toml::from_str(&text).map_err(|error| malformed(path, &text, &error));
+    let mut spec: T = parsed?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for inner in paths(&mut spec) {
+        *inner = folder.join(&*inner);
+    }
+    Ok(spec)
+}
+
+/// Writes a specification of any kind, with paths that hold from anywhere; a file that says the
+/// same stays as it is.
+pub(super) fn save<T: Serialize + Clone>(
+    spec: &T,
+    path: &Path,
+    paths: impl Fn(&mut T) -> Vec<&mut PathBuf>,
+) -> Result<(), JobError> {
+    let failed = |source| JobError::Write {
+        path: path.into(),
+        source,
+    };
+    let mut spec = spec.clone();
+    for inner in paths(&mut spec) {
+        *inner = std::path::absolute(&*inner).map_err(failed)?;
+    }
+    let text = toml::to_string(&spec)
+        .map_err(io::Error::other)
+        .map_err(failed)?;
+    let written = Reserved::new(path, Access::Umask, text.len())
+        .and_then(|place| place.replace(text.as_bytes()));
+    written.map_err(failed)
 }
 
 impl JobSpec {
@@ -271,16 +324,7 @@ impl JobSpec {
     /// # Errors
     /// See [`JobError`]; a malformed file is reported with its line.
     pub fn load(path: &Path) -> Result<Self, JobError> {
-        let text = read(path, MAX_FILE_BYTES)?;
-        let parsed = toml::from_str(&text).map_err(|error| malformed(path, &text, &error));
-        let mut spec: Self = parsed?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        if let ModelSpec::Path(model) = &mut spec.model {
-            *model = folder.join(&*model);
-        }
-        if let DataSpec::Text(data) | DataSpec::Jsonl(data) = &mut spec.data {
-            *data = folder.join(&*data);
-        }
+        let spec: Self = load(path, Self::paths)?;
         spec.check()?;
         Ok(spec)
     }
@@ -291,23 +335,15 @@ impl JobSpec {
     /// # Errors
     /// The system refuses.
     pub fn save(&self, path: &Path) -> Result<(), JobError> {
-        let failed = |source| JobError::Write {
-            path: path.into(),
-            source,
+        save(self, path, Self::paths)
+    }
+
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        let data = match &mut self.data {
+            DataSpec::Text(data) | DataSpec::Jsonl(data) => Some(data),
+            DataSpec::Corpus(_) => None,
         };
-        let mut spec = self.clone();
-        if let ModelSpec::Path(model) = &mut spec.model {
-            *model = std::path::absolute(&*model).map_err(failed)?;
-        }
-        if let DataSpec::Text(data) | DataSpec::Jsonl(data) = &mut spec.data {
-            *data = std::path::absolute(&*data).map_err(failed)?;
-        }
-        let text = toml::to_string(&spec)
-            .map_err(io::Error::other)
-            .map_err(failed)?;
-        let written = Reserved::new(path, Access::Umask, text.len())
-            .and_then(|place| place.replace(text.as_bytes()));
-        written.map_err(failed)
+        self.model.path_mut().into_iter().chain(data).collect()
     }
 
     /// Checks every number of the specification against its limits.
@@ -344,7 +380,19 @@ impl JobSpec {
             return Err(wrong(key, corpus.batches, "from 1 to 65536"));
         }
         match (&self.pipeline, &self.averaging) {
-            (Some(_), Some(_)) => return Err(JobError::BothParts),
+            (Some(pipeline), Some(averaging)) => {
+                pipeline.check(self.batch.microbatches)?;
+                if let Some(most) = pipeline.most_peers {
+                    let allowed = "beside no [averaging]: nobody joins later where pipelines meet";
+                    return Err(wrong("pipeline.most_peers", most, allowed));
+                }
+                averaging.check(self.steps, self.batch.microbatches)?;
+                let peers = pipeline.peers.saturating_mul(averaging.replicas);
+                if peers > MAX_PEERS {
+                    let allowed = "so few that all pipelines together have at most 1024 peers";
+                    return Err(wrong("averaging.replicas", averaging.replicas, allowed));
+                }
+            }
             (Some(pipeline), None) => pipeline.check(self.batch.microbatches)?,
             (None, Some(averaging)) => averaging.check(self.steps, self.batch.microbatches)?,
             (None, None) => {}
@@ -358,15 +406,29 @@ impl JobSpec {
     /// See [`JobError`].
     pub fn model_and_data(&self, progress: &dyn Progress) -> Result<(Model, DataSet), JobError> {
         self.check()?;
-        let model = self.model(progress)?;
+        let model = self.model.load(self.seed, progress)?;
         let data = DataSet::pack(&self.examples(&model.tokenizer)?, self.batch.length)?;
         Ok((model, data))
     }
 
-    /// Peers of a job across peers; none where one machine does it.
+    /// Peers of a job across peers; none where one machine does it. Where pipelines meet, those of the
+    /// first come first.
     pub fn peers(&self) -> Option<u32> {
         let of_pipeline = self.pipeline.as_ref().map(|pipeline| pipeline.peers);
-        of_pipeline.or(self.averaging.as_ref().map(|averaging| averaging.replicas))
+        let replicas = self.averaging.as_ref().map(|averaging| averaging.replicas);
+        match (of_pipeline, replicas) {
+            (Some(peers), Some(replicas)) => Some(peers.saturating_mul(replicas)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Peers that the job takes at most, with those that come while it runs; none where one machine
+    /// does it.
+    pub fn most_peers(&self) -> Option<u32> {
+        match (&self.pipeline, &self.averaging) {
+            (Some(pipeline), None) => Some(pipeline.most_peers()),
+            _ => self.peers(),
+        }
     }
 
     /// Learning rates of all steps.
@@ -432,17 +494,6 @@ impl JobSpec {
         }
     }
 
-    fn model(&self, progress: &dyn Progress) -> Result<Model, JobError> {
-        match &self.model {
-            ModelSpec::Path(path) => Ok(Model::load(Some(path), progress)?),
-            ModelSpec::Preset(name) => {
-                let config = ModelConfig::preset(name)?;
-                let weights = initialise(&config, self.seed)?;
-                Ok(Model::characters(config, weights))
-            }
-        }
-    }
-
     fn examples(&self, tokenizer: &Tokenizer) -> Result<Vec<Example>, JobError> {
         match &self.data {
             DataSpec::Corpus(spec) => corpus(spec, tokenizer),
@@ -452,41 +503,7 @@ impl JobSpec {
     }
 }
 
-impl Job {
-    /// The job of a specification: reads its model and data, and makes the plan.
-    ///
-    /// # Errors
-    /// See [`JobError`].
-    pub fn assemble(spec: &JobSpec, progress: &dyn Progress) -> Result<Self, JobError> {
-        let (model, data) = spec.model_and_data(progress)?;
-        let BatchSpec { rows, length, .. } = spec.batch;
-        let (objective, sizes) = (Objective::Supervised, (rows, length));
-        let whole = factory::training_programs(&model.config, sizes, objective, &spec.optimizer)?;
-        let programs = whole.recomputing(spec.batch.recompute);
-        let programs = programs.map_err(SetupError::from)?;
-        let weights = setup::with_tables(&model.config, length, &model.weights)?;
-        let (sampling, rates) = (spec.sampling(), spec.rate_table());
-        let training = TrainingPlan::new(&programs, &weights, &data, sampling, rates)?;
-        let identity = JobIdentity::new(&training, spec.terms()).map_err(JobError::Terms)?;
-        Ok(Self {
-            spec: spec.clone(),
-            whole,
-            programs,
-            training,
-            identity,
-            model,
-            rows: data.rows(),
-            tokens: data.tokens(),
-        })
-    }
-
-    /// What names the job, as hexadecimal text: its plan, its initial state, steps and stride.
-    pub fn digest(&self) -> &str {
-        &self.identity.job
-    }
-}
-
-fn wrong(key: &'static str, value: impl ToString, allowed: &'static str) -> JobError {
+pub(super) fn wrong(key: &'static str, value: impl ToString, allowed: &'static str) -> JobError {
     WrongValue::new(key, value, allowed).into()
 }
 
@@ -505,7 +522,7 @@ impl From<WrongValue> for JobError {
     }
 }
 
-fn read(path: &Path, limit: u64) -> Result<String, JobError> {
+pub(super) fn read(path: &Path, limit: u64) -> Result<String, JobError> {
     text_file::read(path, limit).map_err(|source| JobError::Read {
         path: path.into(),
         source,
@@ -535,18 +552,27 @@ fn corpus(spec: &CorpusSpec, tokenizer: &Tokenizer) -> Result<Vec<Example>, JobE
 }
 
 fn jsonl(path: &Path, tokenizer: &Tokenizer) -> Result<Vec<Example>, JobError> {
+    let lines = lines(path)?.into_iter();
+    lines
+        .map(|(place, line): (String, Line)| {
+            encode(tokenizer, &line.prompt, &line.completion).map_err(|source| at(place, source))
+        })
+        .collect()
+}
+
+/// The objects of a JSONL file, each with its place.
+pub(super) fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<(String, T)>, JobError> {
     let text = read(path, MAX_TEXT_BYTES)?;
     let lines = text.lines().enumerate();
     let lines = lines.filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(number, line)| {
-            let line: Line = serde_json::from_str(line).map_err(|error| JobError::Malformed {
+            let line = serde_json::from_str(line).map_err(|error| JobError::Malformed {
                 path: path.into(),
                 line: number + 1,
                 message: error.to_string(),
             })?;
-            let place = || format!("{}:{}", path.display(), number + 1);
-            encode(tokenizer, &line.prompt, &line.completion).map_err(|source| at(place(), source))
+            Ok((format!("{}:{}", path.display(), number + 1), line))
         })
         .collect()
 }
@@ -581,7 +607,7 @@ fn example(prompt: Vec<u32>, tokens: Vec<u32>) -> Example {
     }
 }
 
-fn at(place: String, source: TextError) -> JobError {
+pub(super) fn at(place: String, source: TextError) -> JobError {
     JobError::Text { place, source }
 }
 
@@ -668,15 +694,16 @@ mod tests {
         let path = folder.path().join("data.txt");
         let text = "count the letters of this line, and then of this one=";
         std::fs::write(&path, text).unwrap();
-        let job = Job::assemble(&spec(DataSpec::Text(path.clone())), &Silent).unwrap();
-        assert_eq!((job.rows, job.tokens), (4, text.len() - 1));
-        let examples = super::text(&path, 16, &job.model.tokenizer).unwrap();
+        let spec = spec(DataSpec::Text(path.clone()));
+        let (model, data) = spec.model_and_data(&Silent).unwrap();
+        assert_eq!((data.rows(), data.tokens()), (4, text.len() - 1));
+        let examples = super::text(&path, 16, &model.tokenizer).unwrap();
         let mut all = examples[0].prompt.clone();
         for (number, example) in examples.iter().enumerate() {
             assert_eq!(example.prompt, all[16 * number..]);
             all.extend(&example.samples[0].tokens);
         }
-        assert_eq!(all, job.model.tokenizer.encode(text).unwrap());
+        assert_eq!(all, model.tokenizer.encode(text).unwrap());
     }
 
     #[test]
@@ -686,21 +713,11 @@ mod tests {
         let line = r#"{"prompt": "max 3 4=", "completion": "4"}"#;
         std::fs::write(&path, format!("{line}\n\n{line}\n")).unwrap();
         let spec = spec(DataSpec::Jsonl(path.clone()));
-        let job = Job::assemble(&spec, &Silent).unwrap();
+        let (_, data) = spec.model_and_data(&Silent).unwrap();
         // The answer and the end mark, twice.
-        assert_eq!(job.tokens, 4);
-        let other = JobSpec {
-            seed: 8,
-            ..spec.clone()
-        };
-        let mut again = spec.clone();
-        again.batch.recompute = 2;
-        for other in [other, again] {
-            let other = Job::assemble(&other, &Silent).unwrap();
-            assert_ne!(other.digest(), job.digest());
-        }
+        assert_eq!(data.tokens(), 4);
         std::fs::write(&path, format!("{line}\n{{\"prompt\": 1}}\n")).unwrap();
-        let error = Job::assemble(&spec, &Silent).unwrap_err().to_string();
+        let error = spec.model_and_data(&Silent).unwrap_err().to_string();
         assert!(error.contains("data.jsonl:2"), "{error}");
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use reproducible_ops::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use skippipe::admission::Admission;
 use skippipe::content::Digest;
 use swarm_files::text_file;
 use swarm_files::whole::{Access, Reserved};
@@ -32,6 +33,10 @@ pub struct Charter {
     /// Peers in their order, which says what each does: which stage of a pipeline it holds, or
     /// which replica it trains.
     pub members: Vec<Address>,
+    /// Peers that were admitted while the job ran, in the order of their numbers, which follow
+    /// those of `members`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "admissions")]
+    pub admitted: Vec<Admission>,
 }
 
 /// A peer, and where it is.
@@ -91,6 +96,13 @@ impl Charter {
             )));
         }
         charter.spec.check().map_err(|error| malformed(&error))?;
+        let most = charter.spec.most_peers().unwrap_or(0) as usize;
+        let all = found + charter.admitted.len();
+        if all > most {
+            return Err(malformed(&format!(
+                "it names {all} peers, and its job has {most} at most"
+            )));
+        }
         charter.peers()?;
         Ok(charter)
     }
@@ -115,7 +127,34 @@ impl Charter {
         written.map_err(|source| CharterError::File { path, source })
     }
 
-    /// The peers, in their order.
+    /// Where a peer listens, by its number.
+    pub fn addresses(&self, number: usize) -> &[String] {
+        let of_start = self.members.get(number).map(|member| &member.addresses);
+        let later = number.checked_sub(self.members.len());
+        let later = later.and_then(|place| self.admitted.get(place));
+        let found = of_start.or(later.map(|one| &one.newcomer.addresses));
+        found.map_or(&[], Vec::as_slice)
+    }
+
+    /// All peers, those with them that were admitted later. Their signatures are not looked at
+    /// here.
+    ///
+    /// # Errors
+    /// A name is no key, or stands there twice.
+    pub fn all_peers(&self) -> Result<Vec<PeerId>, CharterError> {
+        let mut peers = self.peers()?;
+        for admission in &self.admitted {
+            let key = admission.newcomer.key.as_slice().try_into().map(PeerId);
+            let peer = key.ok().filter(|key| !peers.contains(key));
+            peers.push(peer.ok_or_else(|| {
+                let number = admission.peer;
+                CharterError::Malformed(format!("{number} has no key of its own"))
+            })?);
+        }
+        Ok(peers)
+    }
+
+    /// The peers of the start, in their order.
     ///
     /// # Errors
     /// A name is no key, or stands there twice.
@@ -135,6 +174,34 @@ impl Charter {
             peers.push(peer);
         }
         Ok(peers)
+    }
+}
+
+/// Admissions as text: the bytes of each, in hexadecimal.
+mod admissions {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use skippipe::admission::Admission;
+    use skippipe::wire;
+
+    pub(super) fn serialize<S: Serializer>(list: &[Admission], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(
+            list.iter()
+                .map(|one| const_hex::encode(wire::to_bytes(one))),
+        )
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(
+        from: D,
+    ) -> Result<Vec<Admission>, D::Error> {
+        let texts = Vec::<String>::deserialize(from)?;
+        let read = |text: &String| {
+            let bytes = const_hex::decode(text).map_err(D::Error::custom)?;
+            let admission: Admission = wire::from_bytes(&bytes).map_err(D::Error::custom)?;
+            let sound = admission.is_sound().then_some(admission);
+            sound.ok_or_else(|| D::Error::custom("an admission is over its limits"))
+        };
+        texts.iter().map(read).collect()
     }
 }
 
@@ -184,7 +251,14 @@ mod tests {
         let pipeline = spec.pipeline.as_mut().unwrap();
         pipeline.stages = stages.unwrap_or(pipeline.stages);
         let job = String::new();
-        Charter { spec, job, members }.to_text().unwrap()
+        let admitted = Vec::new();
+        let charter = Charter {
+            spec,
+            job,
+            members,
+            admitted,
+        };
+        charter.to_text().unwrap()
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use skippipe::content::Digest;
 use skippipe::wire;
 use swarm_identity::PeerId;
-use swarm_net::{Event as NetEvent, Events, Handle, Multiaddr};
+use swarm_net::{Event as NetEvent, Events, Handle, Multiaddr, Source};
 
-use super::charter::{Charter, CharterError};
+use super::charter::{Charter, CharterError, MAX_ADDRESSES};
 use super::{Answer, Ask, Meeting};
 use crate::job::{JobSpec, Stop};
 
@@ -20,8 +20,14 @@ const COMMANDS: [&str; 2] = ["average", "pipeline"];
 const SILENCE: Duration = Duration::from_secs(3);
 /// Longest that a peer is waited for when it is asked.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// Requests without an answer after which a peer that was named by another is not asked any more.
+const UNANSWERED: u32 = 8;
 /// Longest that the first peer waits for the others' engines.
 const READY_TIME: Duration = Duration::from_secs(60);
+
+/// What the owner of a process is told whose key another one uses that ran before.
+pub const DUPLICATE: &str = "another process runs with the key of this folder, and ran before this one, \
+which ends; if none of yours does, the key is stolen: take part from another folder";
 
 /// Why peers do not find together.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +40,14 @@ pub enum GatherError {
     #[error("the network has ended")]
     Network,
     /// The job has its peers, and this one is none of them.
-    #[error("the job has all the peers that it was started for; start another one for this peer")]
+    #[error("the job has all the peers that it takes; start another one for this peer")]
     Full,
+    /// The job has all its steps.
+    #[error("the job there is done; start another one for this peer")]
+    Over,
+    /// Another process has this peer's key.
+    #[error("{DUPLICATE}")]
+    Duplicate,
     /// The job is of another kind.
     #[error("the job there is of another kind; it is joined by `swarm-node {0} join`")]
     Other(&'static str),
@@ -180,6 +192,9 @@ impl<'g> Gathering<'g> {
                     "others join by: swarm-node {command} join {address} --out DIR{options}"
                 ));
             }
+            Ok(Some(NetEvent::DuplicateIdentity { is_newcomer: true })) => {
+                return Err(GatherError::Duplicate);
+            }
             Ok(None) => return Err(GatherError::Network),
             _ => {}
         }
@@ -205,6 +220,7 @@ impl<'g> Gathering<'g> {
         ready: bool,
     ) -> Result<Charter, GatherError> {
         let mut said = String::new();
+        let (given, mut unanswered) = (first, 0);
         let begun = Instant::now();
         // Others will call this peer: they must be told where.
         while self.listening.is_empty() && begun.elapsed() < ANSWER_TIME {
@@ -236,8 +252,29 @@ impl<'g> Gathering<'g> {
                     Some(Answer::Wait { have, want }) => {
                         format!("peers: {have} of {want}")
                     }
-                    None => continue,
+                    Some(Answer::Over) => return Err(GatherError::Over),
+                    Some(Answer::Elsewhere { peer, addresses }) => {
+                        let Ok(peer) = peer.try_into().map(PeerId) else {
+                            continue;
+                        };
+                        let addresses = addresses.iter().take(MAX_ADDRESSES);
+                        let addresses = addresses.filter_map(|text| text.parse().ok());
+                        self.handle.offer(Source::Peers, addresses.collect()).await;
+                        first = Some(peer);
+                        break;
+                    }
+                    Some(Answer::Admitting) => {
+                        "the job runs already; waiting for a seat in it".to_owned()
+                    }
+                    None => {
+                        unanswered += 1;
+                        if unanswered > UNANSWERED {
+                            (first, unanswered) = (given, 0);
+                        }
+                        continue;
+                    }
                 };
+                unanswered = 0;
                 first = Some(peer);
                 if text != said {
                     (self.say)(&text);
@@ -283,6 +320,9 @@ impl<'g> Gathering<'g> {
                 () = self.stop.requested() => return Err(GatherError::Stopped),
                 event = events.next() => match event {
                     Some(NetEvent::Listening(address)) => self.listen(&address),
+                    Some(NetEvent::DuplicateIdentity { is_newcomer: true }) => {
+                        return Err(GatherError::Duplicate);
+                    }
                     Some(_) => {}
                     None => return Err(GatherError::Network),
                 },

@@ -3,6 +3,8 @@
 //! ```text
 //! newcomer ─Ask{addresses}─▶ first peer: Wait{have, want} … until all have come: Charter
 //! newcomer ─Ask{ready}─────▶ first peer begins when all are ready
+//! late     ─Ask{addresses}─▶ any peer of a job that runs: Elsewhere{who leads}; who leads: Admitting …
+//!                            until it is admitted: Charter
 //! ```
 //! Here, pure but for the names, is what is asked and answered, and who has come; [`gathering`] is
 //! the same over the network, [`charter`] what all know in the end. Whoever has the charter can be
@@ -49,6 +51,17 @@ pub enum Answer {
     Full,
     /// The job is of another kind: the command that it is joined by.
     Other(String),
+    /// The job runs, and the newcomer may be admitted; it should ask again.
+    Admitting,
+    /// Another peer admits newcomers.
+    Elsewhere {
+        /// Its key.
+        peer: Vec<u8>,
+        /// Where it listens.
+        addresses: Vec<String>,
+    },
+    /// The job is over.
+    Over,
 }
 
 /// Whoever asks is told who takes part: a member that lost its folder's charter, or a late
@@ -100,7 +113,13 @@ impl Meeting {
         }
         let known = self.members.contains(&from);
         if !known && self.members.len() >= self.want as usize {
-            return Answer::Full;
+            // Some jobs take more once they run.
+            let later = self.spec.most_peers() > Some(self.want);
+            return if later {
+                Answer::Admitting
+            } else {
+                Answer::Full
+            };
         }
         if !known {
             self.members.push(from);
@@ -143,6 +162,7 @@ impl Meeting {
             spec: self.spec.clone(),
             job: self.job.clone(),
             members: members.collect(),
+            admitted: Vec::new(),
         })
     }
 }

@@ -1,20 +1,31 @@
 //! From a job's file to what its members compute and agree on.
+//!
+//! A job with a part `[averaging]`, too, is several pipelines that meet: what they agree on then is
+//! [`Across`], and what one of them does is [`Assembled::of`] it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use reproducible_ops::program::TensorType;
+use reproducible_ops::weights::Weights;
 use skippipe::content::Digest;
 use skippipe::encoding::Format;
+use skippipe::meeting::{Interval, Replica};
 use skippipe::path::{Hop, Peer, Stage};
 use skippipe::predict::Sizes;
-use skippipe::settings::Settings;
+use skippipe::settings::{Meetings, Settings};
 use skippipe::transcript::Roster;
-use swarm_learn::pipeline::data::StepData;
+use swarm_learn::averaging::contribution::{Formats, Layout};
+use swarm_learn::averaging::outer::{OuterPrograms, OuterState};
+use swarm_learn::averaging::trainer::shard;
+use swarm_learn::averaging::worker::OuterTerms;
+use swarm_learn::pipeline::data::{Apart, StepData};
 use swarm_learn::pipeline::worker::{Blueprint, Encoding};
+use swarm_learn::pipelines::settings::{Settings as AcrossSettings, Sizes as AcrossSizes};
 use swarm_learn::setup;
 use swarm_model::stages::StagedModel;
 
-use crate::job::{JobError, JobSpec, Model, PipelineSpec, Progress};
+use crate::job::{AveragingSpec, JobError, JobSpec, Model, PipelineSpec, Progress};
 use crate::meeting::charter::job_digest;
 
 /// What a message has beside its tensor, about: hops behind and ahead, their digests, a version.
@@ -36,6 +47,19 @@ pub struct Assembled {
     pub hop_bytes: u64,
     /// What a step sends.
     pub sizes: Sizes,
+    /// Where pipelines meet; none of a pipeline alone.
+    pub across: Option<Across>,
+}
+
+/// What pipelines that meet agree on.
+#[derive(Clone, Debug)]
+pub struct Across {
+    /// Their settings.
+    pub settings: AcrossSettings,
+    /// When they meet.
+    pub interval: Interval,
+    /// Rows of the data, of which each has some for itself.
+    rows: usize,
 }
 
 /// Why there is no pipeline.
@@ -59,6 +83,9 @@ pub enum AssembleError {
     /// The model's width cannot be divided so.
     #[error("pipeline.bottleneck: {0}")]
     Bottleneck(#[from] swarm_model::stages::bottleneck::BottleneckError),
+    /// It has no initial parameters.
+    #[error("pipeline.bottleneck: {0}")]
+    InitialBottleneck(#[from] swarm_model::stages::bottleneck::InitialError),
     /// A tensor cannot be made.
     #[error(transparent)]
     Tensor(#[from] reproducible_ops::tensor::TensorError),
@@ -71,6 +98,19 @@ pub enum AssembleError {
     /// The data lacks something.
     #[error(transparent)]
     Data(#[from] swarm_learn::pipeline::data::MissingChannel),
+    /// Some pipeline would have no row of its own.
+    #[error(
+        "the data has {rows} rows for {pipelines} pipelines; each needs one of its own at least"
+    )]
+    Rows {
+        /// Rows of the data.
+        rows: usize,
+        /// Pipelines.
+        pipelines: u32,
+    },
+    /// The outer step does not fit the stages.
+    #[error(transparent)]
+    Type(#[from] reproducible_ops::program::TypeError),
 }
 
 impl Assembled {
@@ -79,18 +119,19 @@ impl Assembled {
     /// # Errors
     /// See [`AssembleError`].
     pub fn new(spec: &JobSpec, progress: &dyn Progress) -> Result<Self, AssembleError> {
-        let pipeline = match (&spec.pipeline, &spec.averaging) {
+        let averaging = spec.averaging.as_ref();
+        let pipeline = match (&spec.pipeline, averaging) {
             (Some(pipeline), _) => pipeline,
             (None, Some(_)) => return Err(AssembleError::Averaging),
             (None, None) => return Err(AssembleError::NoPipeline),
         };
         let (model, data) = spec.model_and_data(progress)?;
         let mut staged = StagedModel::new(model.config.clone(), usize::from(pipeline.stages))?;
-        if let Some(compression) = pipeline.bottleneck {
-            staged = staged.with_bottleneck(compression)?;
+        if let Some(bottleneck) = pipeline.at_boundaries() {
+            staged = staged.with_bottleneck(bottleneck)?;
         }
         let mut weights = setup::with_tables(&model.config, spec.batch.length, &model.weights)?;
-        for (name, tensor) in staged.initial_bottlenecks()?.iter() {
+        for (name, tensor) in staged.initial_bottlenecks(&model.weights)?.iter() {
             weights.insert(name, tensor.clone());
         }
         let named = staged.all_parameters().into_iter();
@@ -100,7 +141,40 @@ impl Assembled {
             None => Err(AssembleError::Lacks(name.clone())),
         });
         let parameters: Vec<_> = parameters.collect::<Result<_, _>>()?;
-        let job = job_digest(&data, parameters.into_iter(), &terms(spec, pipeline));
+        let terms = match averaging {
+            Some(averaging) => format!("{} {averaging:?}", terms(spec, pipeline)),
+            None => terms(spec, pipeline),
+        };
+        let job = job_digest(&data, parameters.into_iter(), &terms);
+        let rows = data.rows();
+        if let Some(pipelines) = averaging.map(|averaging| averaging.replicas)
+            && rows < pipelines as usize
+        {
+            return Err(AssembleError::Rows { rows, pipelines });
+        }
+        let outer = averaging.map(|averaging| OuterTerms {
+            outer: averaging.outer(),
+            formats: Formats {
+                change: averaging.change.into(),
+                anchor: averaging.anchor.into(),
+            },
+        });
+        let across = match (averaging, outer) {
+            (Some(averaging), Some(outer)) => Some(Across {
+                settings: AcrossSettings {
+                    job,
+                    paired: outer.outer.is_paired(),
+                    pipelines: averaging.replicas,
+                    peers: pipeline.peers,
+                    sizes: across_sizes(&staged, &weights, outer)?,
+                    patience: Duration::from_secs(averaging.patience_seconds),
+                    again: again(averaging),
+                },
+                interval: Interval::new(averaging.inner_steps),
+                rows,
+            }),
+            _ => None,
+        };
         let rates = spec.rate_table();
         let data = StepData::new(data, spec.sampling(), spec.batch.rows, rates)?;
         let format = Format::from(pipeline.format);
@@ -122,10 +196,10 @@ impl Assembled {
             slots: pipeline.slots as u16,
         };
         Ok(Self {
-            settings: settings(spec, pipeline, job),
+            settings: settings(spec, pipeline, job, across.as_ref()),
             job: job.to_string(),
-            // Parameters and two moments, and room for names.
-            state_bytes: largest * 12 + (1 << 20),
+            // Parameters and two moments, where pipelines meet anchor and momentum, and room for names.
+            state_bytes: largest * if across.is_some() { 20 } else { 12 } + (1 << 20),
             hop_bytes: hop,
             sizes,
             blueprint: Blueprint {
@@ -138,9 +212,34 @@ impl Assembled {
                     hidden: format,
                     gradient: format,
                 },
+                outer,
             },
+            across,
             model,
         })
+    }
+
+    /// What the members of one of several pipelines compute, and agree on; of a pipeline alone, those
+    /// of the only one.
+    pub fn of(&self, pipeline: Replica) -> (Blueprint, Settings) {
+        let (mut blueprint, mut settings) = (self.blueprint.clone(), self.settings.clone());
+        if let Some(across) = &self.across {
+            let AcrossSettings { job, pipelines, .. } = across.settings;
+            blueprint.data = Arc::new(blueprint.data.apart(Apart {
+                job,
+                pipeline,
+                own: shard(&job, across.rows, pipelines, pipeline).into(),
+                interval: across.interval,
+            }));
+            settings.job = across.settings.job_of(pipeline);
+        }
+        (blueprint, settings)
+    }
+
+    /// Pipelines of the job.
+    pub fn pipelines(&self) -> impl Iterator<Item = Replica> + use<> {
+        let across = self.across.as_ref();
+        (0..across.map_or(1, |across| across.settings.pipelines)).map(Replica)
     }
 
     /// All stages.
@@ -172,29 +271,75 @@ fn terms(spec: &JobSpec, pipeline: &PipelineSpec) -> String {
         optimizer,
         ..
     } = spec;
-    let PipelineSpec {
-        stages,
-        format,
-        bottleneck,
-        ..
-    } = pipeline;
+    let PipelineSpec { stages, format, .. } = pipeline;
+    let bottleneck = pipeline.at_boundaries();
     format!(
         "{seed} {steps} {batch:?} {schedule:?} {optimizer:?} {stages} {format:?} {bottleneck:?}"
     )
 }
 
-fn settings(spec: &JobSpec, pipeline: &PipelineSpec, job: Digest) -> Settings {
+/// Bytes of what stages send where pipelines meet.
+fn across_sizes(
+    model: &StagedModel,
+    weights: &Weights,
+    OuterTerms { outer, formats }: OuterTerms,
+) -> Result<Vec<AcrossSizes>, AssembleError> {
+    let sizes = (0..model.stages()).map(|stage| {
+        let parameters = model.parameters(stage).into_iter();
+        let types: Vec<(String, TensorType)> = parameters
+            .map(|(name, shape)| (name, TensorType::f32(shape)))
+            .collect();
+        let named = types.iter().map(|(name, _)| match weights.get(name) {
+            Some(tensor) => Ok((name.clone(), tensor.clone())),
+            None => Err(AssembleError::Lacks(name.clone())),
+        });
+        let state = OuterState::initial(named.collect::<Result<Weights, _>>()?);
+        let contributed = OuterPrograms::new(outer, &types)?.contributed();
+        Ok(AcrossSizes {
+            contribution: Layout::new(contributed, formats).bytes(),
+            outer: state.named().to_bytes().len(),
+        })
+    });
+    sizes.collect()
+}
+
+/// After how long what another pipeline did not answer is said again.
+fn again(averaging: &AveragingSpec) -> Duration {
+    let patience = Duration::from_secs(averaging.patience_seconds);
+    (patience / 10).clamp(Duration::from_millis(200), Duration::from_secs(5))
+}
+
+fn settings(
+    spec: &JobSpec,
+    pipeline: &PipelineSpec,
+    job: Digest,
+    across: Option<&Across>,
+) -> Settings {
+    let meetings = across.map(|across| Meetings {
+        interval: across.interval,
+        longest: across.settings.longest(),
+    });
+    let steps = meetings.map_or(spec.steps, |meetings| {
+        let interval = meetings.interval;
+        interval.steps(spec.steps / interval.get())
+    });
     Settings {
         job,
         stages: pipeline.stages,
         peers: pipeline.peers,
+        // Nobody joins later where pipelines meet.
+        most_peers: match across {
+            Some(_) => pipeline.peers,
+            None => pipeline.most_peers(),
+        },
         microbatches: spec.batch.microbatches as u32,
-        steps: spec.steps,
+        steps,
         slots: pipeline.slots,
         hop_time: Duration::from_secs(pipeline.hop_seconds),
         phase_time: Duration::from_secs(pipeline.phase_seconds),
         step_time: Duration::from_secs(pipeline.step_seconds),
         keep_every: pipeline.keep_every,
         rebuild: pipeline.rebuild,
+        meetings,
     }
 }

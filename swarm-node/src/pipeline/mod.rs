@@ -9,13 +9,18 @@
 //! channels ◀─▶ member (skippipe, pure) ◀─▶ engine, a thread of its own
 //!                 │                    ◀─▶ paths, planned anew when who holds what has changed
 //!                 └─▶ transcript, a file; one machine replays it
+//! kept (what came to a stage in its last steps) ─▶ stage_job: a step of one stage, as a job of its own
 //! ```
 //! [`crate::meeting`] is how peers find together: the first one waits for the others and then tells
 //! everybody who takes part.
 
 pub mod blueprint;
+pub mod kept;
 pub mod paths;
 pub mod probe;
 pub mod run;
+pub mod seats;
+pub mod stage_job;
 pub mod status;
 pub mod transcript;
+pub mod word;

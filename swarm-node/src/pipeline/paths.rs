@@ -48,6 +48,31 @@ pub fn plan(
     }
 }
 
+/// Plans again where more is known than when these paths were planned: they stay unless others are
+/// clearly better ([`Prediction::gains_on`]).
+pub fn replan(
+    paths: Vec<Path>,
+    roster: &Roster,
+    wish: &Wish,
+    measured: &Measurements,
+    leader: Peer,
+    step: u64,
+) -> Planned {
+    let new = plan(roster, wish, measured, leader, step);
+    let old = Prediction::of(measured, roster, &paths, leader, &wish.sizes).ok();
+    let gains = match (&new.prediction, &old) {
+        (Some(new), Some(old)) => new.gains_on(old),
+        // Paths of which nothing can be told are no better.
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    let prediction = old;
+    match gains {
+        true => new,
+        false => Planned { paths, prediction },
+    }
+}
+
 fn planned(roster: &Roster, wish: &Wish, measured: &Measurements, step: u64) -> Option<Vec<Path>> {
     let hops: Vec<Hop> = roster.hops().collect();
     let sources = roster.of(Stage::FIRST).len() as u32;

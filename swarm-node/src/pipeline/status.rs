@@ -4,9 +4,11 @@
 //! A function of charter and transcript. What it says is what is recorded; whether the records are
 //! true is what a replay finds.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use skippipe::meeting::{Interval, Met, Reason, Taken};
 use skippipe::path::{Hop, Peer, Stage};
 use skippipe::transcript::{Recovery, Roster, StepRecord};
 
@@ -25,7 +27,10 @@ pub struct Status {
     pub job: String,
     /// Whether this peer's process runs.
     pub is_running: bool,
-    /// This peer's number; none where its key is not in the charter.
+    /// Its pipeline, where there are several that meet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<u32>,
+    /// This peer's number, in its pipeline; none where its key is not in the charter.
     pub me: Option<u32>,
     /// Steps up to the last that this peer has seen.
     pub done: u64,
@@ -79,12 +84,30 @@ impl Status {
         is_running: bool,
     ) -> Self {
         let done = entries.last().map_or(0, |entry| entry.record.step + 1);
-        let mut roster = by_turns(pipeline.stages, charter.members.len() as u32);
+        let mut roster = by_turns(pipeline.stages, pipeline.peers);
+        let interval = charter.spec.averaging.as_ref();
+        let interval = interval.map(|averaging| Interval::new(averaging.inner_steps));
+        let steps = interval.map_or(charter.spec.steps, |interval| {
+            interval.steps(charter.spec.steps / interval.get())
+        });
+        // Of several pipelines, numbers count within one.
+        let pipelines = interval.zip(me).map(|(_, me)| me / pipeline.peers.max(1));
+        let me = me.map(|me| me % pipeline.peers.max(1));
         let sent = charter.spec.batch.microbatches;
         let mut changes = Vec::new();
+        let mut admitted = BTreeSet::new();
         for Entry { record, .. } in entries {
-            let found = changes_of(record, &roster, pipeline, sent);
             let step = record.step;
+            let new = record
+                .joined
+                .iter()
+                .filter_map(|joined| joined.admission.as_ref());
+            for one in new.filter(|one| admitted.insert(one.peer)) {
+                let (peer, leader) = (one.peer, one.term.leader);
+                let what = format!("{peer} was admitted by {leader}");
+                changes.push(Change { step, what });
+            }
+            let found = changes_of(record, &roster, pipeline, sent);
             changes.extend(found.into_iter().map(|what| Change { step, what }));
             roster = record.roster.clone();
         }
@@ -99,17 +122,20 @@ impl Status {
             holders: holders.iter().map(|peer| peer.0).collect(),
             visits: visits(stage),
         });
-        let newest = entries.len().saturating_sub(20);
-        let losses = entries[newest..].iter().map(|entry| Loss {
+        let trained = entries.iter().filter(|entry| entry.record.met.is_empty());
+        let trained: Vec<&Entry> = trained.collect();
+        let newest = trained.len().saturating_sub(20);
+        let losses = trained[newest..].iter().map(|entry| Loss {
             step: entry.record.step,
             loss: entry.record.loss(),
         });
         Self {
             job: charter.job.clone(),
             is_running,
+            pipeline: pipelines,
             me,
             done,
-            steps: charter.spec.steps,
+            steps,
             missed: done - entries.len() as u64,
             losses: losses.collect(),
             stages: stages.collect(),
@@ -130,6 +156,12 @@ impl Status {
             "state        step {} of {}, {state}",
             self.done, self.steps
         );
+        if let Some(pipeline) = self.pipeline {
+            let _ = writeln!(
+                text,
+                "pipeline     {pipeline}; steps in which pipelines meet are counted"
+            );
+        }
         if self.missed > 0 {
             let _ = writeln!(
                 text,
@@ -182,6 +214,17 @@ impl Status {
     }
 }
 
+/// What each stage did where pipelines met.
+pub fn met_in_words(record: &StepRecord) -> Vec<String> {
+    let met = record.met.iter().map(|(stage, met)| match &met.taken {
+        Taken::Averaged { parts, .. } => format!("{stage} averaged {} pipelines", parts.len()),
+        Taken::Adopted { from, .. } => format!("{stage} took the anchor of pipeline {}", from.0),
+        Taken::Alone(Reason::Single) => format!("{stage} is the odd one out"),
+        Taken::Alone(reason) => format!("{stage} moved alone ({})", reason.text()),
+    });
+    met.collect()
+}
+
 /// What a step's record has that was not planned; `before` is who held what when the last one
 /// ended, `sent` how many microbatches went out.
 fn changes_of(
@@ -211,6 +254,19 @@ fn changes_of(
     let lost = before.hops().filter(|hop| !record.roster.holds(*hop));
     changes
         .extend(lost.map(|Hop { stage, peer }| format!("{peer} does not hold {stage} any more")));
+    if !record.met.is_empty() {
+        let is_planned = |met: &Met| match &met.taken {
+            Taken::Averaged { .. } | Taken::Alone(Reason::Single) => true,
+            Taken::Adopted { .. } | Taken::Alone(_) => false,
+        };
+        if !record.met.values().all(is_planned) {
+            changes.push(format!(
+                "pipelines met: {}",
+                met_in_words(record).join(", ")
+            ));
+        }
+        return changes;
+    }
     let is_full = pipeline.full_every > 0 && record.step.is_multiple_of(pipeline.full_every);
     let planned = match is_full {
         true => pipeline.stages,
@@ -258,6 +314,7 @@ mod tests {
             spec,
             job: "ab".into(),
             members: (0..4).map(member).collect(),
+            admitted: Vec::new(),
         }
     }
 
@@ -283,11 +340,12 @@ mod tests {
             joined: Vec::new(),
             passages: passages.collect(),
             excluded: Default::default(),
+            met: Default::default(),
             roster,
         };
         Entry {
             record,
-            states: Vec::new(),
+            stated: Vec::new(),
         }
     }
 
@@ -311,6 +369,7 @@ mod tests {
             },
             recovery: Recovery::Restored { step: 1 },
             state: Digest([0; 32]),
+            admission: None,
         });
         entries.push(back);
         let status = status_of(&entries, Some(2), true);

@@ -9,8 +9,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use skippipe::content::Digest;
 use skippipe::path::Hop;
-use skippipe::transcript::StepRecord;
+use skippipe::statements::Statements;
+use skippipe::transcript::{Stated, StepRecord};
+use swarm_identity::key::{PublicKey, SignatureBytes};
 
+use super::seats::Keys;
 use crate::record_file::{self, RecordFile};
 
 /// The transcript in a peer's folder.
@@ -21,9 +24,47 @@ pub const TRANSCRIPT: &str = "transcript.bin";
 pub struct Entry {
     /// What it was.
     pub record: StepRecord,
-    /// States that stages came to, with their holders' signatures; an empty one where it is not
-    /// known.
-    pub states: Vec<(Hop, Digest, Vec<u8>)>,
+    /// What holders stated; what one states twice is the same, with and without signature.
+    pub stated: Vec<(Hop, Stated)>,
+}
+
+/// A statement whose signature is not its holder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the signature of {0} is not its own")]
+pub struct ForeignSignature(pub Hop);
+
+impl Entry {
+    /// What holders stated, and how many of them signed it. Of two statements of one holder the
+    /// signed one holds.
+    ///
+    /// # Errors
+    /// A signature is not the holder's.
+    pub fn statements(
+        &self,
+        job: Digest,
+        keys: &Keys,
+    ) -> Result<(Statements, usize), ForeignSignature> {
+        let (mut statements, mut signed) = (Statements::new(), 0);
+        for (hop, stated) in &self.stated {
+            if stated.signature.is_empty() {
+                statements.entry(*hop).or_insert_with(|| stated.clone());
+                continue;
+            }
+            let statement = stated.statement(job, &self.record, hop.stage).digest();
+            let peer = keys.of(hop.peer);
+            let key = peer.and_then(|peer| PublicKey::try_from(peer).ok());
+            let signature: Option<SignatureBytes> = stated.signature[..].try_into().ok();
+            let own = key.zip(signature);
+            if !own.is_some_and(|(key, signature)| key.verify(&statement.0, &signature)) {
+                return Err(ForeignSignature(*hop));
+            }
+            let before = statements.insert(*hop, stated.clone());
+            if before.is_none_or(|before| before.signature.is_empty()) {
+                signed += 1;
+            }
+        }
+        Ok((statements, signed))
+    }
 }
 
 /// A transcript that is written.
@@ -57,7 +98,7 @@ pub fn read(folder: &Path) -> io::Result<Vec<Entry>> {
     let mut steps: BTreeMap<u64, Entry> = BTreeMap::new();
     for entry in entries {
         match steps.get_mut(&entry.record.step) {
-            Some(known) if known.record == entry.record => known.states.extend(entry.states),
+            Some(known) if known.record == entry.record => known.stated.extend(entry.stated),
             // A later leader's word about the step holds.
             _ => {
                 steps.insert(entry.record.step, entry);
@@ -105,8 +146,16 @@ mod tests {
                 roster: skippipe::transcript::Roster(vec![vec![Peer(1)]]),
                 passages: Vec::new(),
                 excluded: Default::default(),
+                met: Default::default(),
             },
-            states: vec![(hop, Digest([state; 32]), vec![state])],
+            stated: vec![(
+                hop,
+                Stated {
+                    state: Digest([state; 32]),
+                    sums: Default::default(),
+                    signature: vec![state],
+                },
+            )],
         }
     }
 
@@ -118,6 +167,6 @@ mod tests {
         file.append(&entry(0, 2)).unwrap();
         let steps = read(folder.path()).unwrap();
         assert_eq!(steps.len(), 1);
-        assert_eq!(steps[0].states.len(), 2);
+        assert_eq!(steps[0].stated.len(), 2);
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use contracts::deploy::Deployment;
 use swarm_node::config::{self, Config};
-use swarm_node::job::{Job, JobSpec, Model, Recipe, Silent};
+use swarm_node::job::{Job, JobFile, JobSpec, Model, Recipe, Silent};
 use swarm_settings::Sources;
 use swarm_task::{FamilyId, held_out_set};
 
@@ -85,9 +85,17 @@ fn the_recipe_is_accepted_and_its_corpus_can_be_made() {
 #[test]
 fn the_job_is_accepted_and_its_plan_can_be_made() {
     let spec = JobSpec::load(&root().join("nano/job.toml")).unwrap();
-    let job = Job::assemble(&spec, &Silent).unwrap();
+    let job = Job::of_training(&spec, &Silent).unwrap();
     assert_eq!(job.identity.steps, spec.steps);
-    assert!(job.rows > 100, "{}", job.rows);
+    let rows = job.training("rows").unwrap().rows;
+    assert!(rows > 100, "{rows}");
+}
+
+#[test]
+fn the_job_of_generation_is_accepted_and_its_plan_can_be_made() {
+    let file = JobFile::load(&root().join("nano/generation.toml")).unwrap();
+    let job = Job::assemble(&file, &Silent).unwrap();
+    assert_eq!((job.identity.steps, job.identity.stride), (4, 2));
 }
 
 #[test]

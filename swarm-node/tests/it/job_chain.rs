@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::anvil::{self, Anvil};
+use crate::jobs::{answers, generation};
 use crate::node::{Ended, command, node, node_with};
 
 /// Secrets of anvil's first accounts; everybody knows them.
@@ -29,15 +30,20 @@ struct Scene {
 }
 
 impl Scene {
-    /// Deploys the contracts and launches the job.
+    /// Deploys the contracts and launches a small job of training.
     fn new(url: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let spec = include_str!("../../../configs/nano/job.toml")
             .replace("steps = 60", "steps = 6")
             .replace("stride = 10", "stride = 2")
             .replace("rows = 16", "rows = 4")
             .replace("warmup = 10", "warmup = 2")
             .replace("decay = 20", "decay = 2");
+        Self::with(url, &spec)
+    }
+
+    /// Deploys the contracts and launches the job of this file.
+    fn with(url: &str, spec: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("job.toml"), spec).unwrap();
         let mut scene = Self {
             folder,
@@ -123,6 +129,14 @@ impl Scene {
         seen.json()
     }
 
+    /// The job is refuted, as `job watch` tells it.
+    fn refuted(&self, how: &str) {
+        let seen = self.look(&["job", "watch", "JOB", "--once"]);
+        seen.expect(0, &[]);
+        assert!(seen.out.contains("refuted by"), "{}", seen.out);
+        assert!(seen.out.contains(how), "{}", seen.out);
+    }
+
     fn games(&self) -> Vec<Value> {
         let seen = self.look(&["dispute", "list", "--json"]);
         seen.expect(0, &[]);
@@ -181,6 +195,7 @@ fn a_false_claim(scene: &Scene) {
     let (worker, verifier) = (ended(worker), ended(verifier));
     worker.expect(0, &["refuted: over"]);
     verifier.expect(0, &["refuted: over"]);
+    scene.refuted("in a game that the worker lost");
     assert_eq!(scene.state()["state"], "refuted");
     let told = verifier.json();
     assert_eq!(
@@ -272,8 +287,40 @@ fn what_a_worker_signed_of_a_wrong_step_refutes_its_claim_on_anvil() {
     verifier.expect(0, &said);
     ended(worker).expect(0, &["refuted: over"]);
     assert!(scene.games().is_empty());
+    scene.refuted("by what the worker had signed of a step");
     // Its bond of 5 was never asked for, and half of the worker's 20 is its own.
     assert_eq!(verifier.json()["tokens held"], "15");
+}
+
+/// The answers of a worker that is right are fetched with the state that is final on the chain; one
+/// whose machine wrote a token that was not drawn is refuted.
+#[test]
+fn what_a_job_answers_is_fetched_and_a_token_that_is_wrong_refuted_on_anvil() {
+    if !anvil::is_installed() {
+        return;
+    }
+    let chain = Anvil::start(&["--block-time", "1"]);
+    let scene = Scene::with(&chain.url(), &generation());
+    let worker = scene.start(WORKER, &WORK);
+    let verifier = scene.start(VERIFIER, &VERIFY);
+    ended(verifier).expect(0, &["finalized: over"]);
+    ended(worker).expect(0, &["finalized: over"]);
+    let fetch = [
+        "job", "fetch", "JOB", "--from", "@worker", "--out", "@fetched", "--json",
+    ];
+    let fetched = scene.look(&fetch);
+    fetched.expect(0, &[]);
+    assert_eq!(fetched.json()["answers"], "6");
+    let of = |name: &str| answers(&scene.path(name).join("answers.jsonl"));
+    assert_eq!(of("fetched"), of("verifier"));
+
+    let scene = Scene::with(&chain.url(), &generation());
+    let lie = [&WORK[..], &["--fault", "1"]].concat();
+    let (worker, verifier) = (scene.start(WORKER, &lie), scene.start(VERIFIER, &VERIFY));
+    ended(verifier).expect(0, &["refuted: over"]);
+    ended(worker).expect(0, &["refuted: over"]);
+    let games = scene.games();
+    assert_eq!(games[0]["state"], "challenger won by a contradiction");
 }
 
 #[test]

@@ -163,6 +163,77 @@ fn a_plan_tells_what_names_the_job_and_what_it_takes() {
     );
 }
 
+/// The shipped job of generation with few questions.
+pub fn generation() -> String {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/nano");
+    let text = std::fs::read_to_string(shipped.join("generation.toml")).unwrap();
+    let model = shipped.join("base.safetensors");
+    text.replace("base.safetensors", model.to_str().unwrap())
+        .replace("questions = 32", "questions = 6")
+        .replace("rows = 8", "rows = 2")
+        .replace("stride = 2", "stride = 1")
+}
+
+/// The answers of a file, as JSON.
+pub fn answers(path: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_job_of_generation_answers_as_a_receipt_of_the_same_seed_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (spec, out) = (folder.path().join("job.toml"), folder.path().join("run"));
+    std::fs::write(&spec, generation()).unwrap();
+    let planned = node(&["job", "plan", spec.to_str().unwrap(), "--json"]);
+    planned.expect(0, &[]);
+    let plan = planned.json();
+    assert_eq!((&plan["answers"], &plan["steps"]), (&6.into(), &3.into()));
+    let done = run(&spec, &out, &[]);
+    done.expect(0, &[]);
+    assert_eq!(done.json()["job"], plan["job"]);
+    let found = answers(Path::new(done.json()["answers"].as_str().unwrap()));
+    assert_eq!(found.len(), 6);
+    let receipt = at("receipt.json");
+    let asked = [
+        "receipt",
+        "make",
+        "--family",
+        "sort",
+        "--questions",
+        "6",
+        "--max-new",
+        "16",
+        "--out",
+        &receipt,
+    ];
+    node(&asked).expect(0, &[]);
+    let receipt = std::fs::read_to_string(&receipt).unwrap();
+    let receipt: serde_json::Value = serde_json::from_str(&receipt).unwrap();
+    let expected = &receipt["receipt"]["content"]["evaluation"]["answers"];
+    let tokens: Vec<_> = found.iter().map(|line| line["tokens"].clone()).collect();
+    assert_eq!(*expected, serde_json::Value::from(tokens));
+    assert!(found.iter().any(|line| line["ended"] == true), "{found:?}");
+    for line in &found {
+        let prompt = line["prompt"].as_str().unwrap();
+        assert!(prompt.starts_with("sort"), "{line}");
+    }
+    // It is audited like any other job, and has no sequences that it would train on.
+    let folder = out.to_str().unwrap();
+    let audited = node(&["audit", folder, "--step", "1"]);
+    audited.expect(0, &[]);
+    assert!(audited.out.starts_with("right"), "{}", audited.out);
+    let sequence = ["audit", folder, "--step", "1", "--sequence", "0"];
+    node(&sequence).expect(2, &["the job generates", "--sequence"]);
+    let other = at("other.toml");
+    std::fs::write(&other, generation().replace("seed = 1", "seed = 2")).unwrap();
+    run(Path::new(&other), &out, &[]).expect(1, &["another folder"]);
+}
+
 #[test]
 fn what_is_no_job_is_named_before_anything_is_begun() {
     let folder = tempfile::tempdir().unwrap();

@@ -30,5 +30,6 @@ mod receipts;
 mod runs;
 mod settlement;
 mod signals;
+mod stage_disputes;
 mod swarm;
 mod transformers;

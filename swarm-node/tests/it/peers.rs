@@ -66,11 +66,20 @@ impl Scene {
     }
 
     pub fn start(&self, name: &str) -> PeerProcess {
-        self.spawn(&["start", &self.text("job.toml")], name)
+        self.start_with(name, &[])
+    }
+
+    pub fn start_with(&self, name: &str, options: &[&str]) -> PeerProcess {
+        let job = self.text("job.toml");
+        self.spawn(&[&["start", job.as_str()], options].concat(), name)
     }
 
     pub fn join(&self, address: &str, name: &str) -> PeerProcess {
-        self.spawn(&["join", address], name)
+        self.join_with(address, name, &[])
+    }
+
+    pub fn join_with(&self, address: &str, name: &str, options: &[&str]) -> PeerProcess {
+        self.spawn(&[&["join", address], options].concat(), name)
     }
 
     /// Waits until a peer's log has a line with a text, and gives the line.

@@ -3,7 +3,7 @@
 
 use super::challenger::next_in_public;
 use super::{Game, PlayError, respond};
-use crate::game::{Move, Rules, Side, StepClaim};
+use crate::game::{Rules, Side, StepClaim};
 use crate::history::{self, Claim};
 use crate::record::Record;
 
@@ -49,12 +49,12 @@ pub fn step_claim(
 /// # Errors
 /// Nothing is wrong, `public` lacks something, or the game needs what was not signed: the
 /// challenger opens a game instead.
-pub fn refute(
-    rules: Rules<'_>,
+pub fn refute<'a>(
+    rules: Rules<'a>,
     signed: &StepClaim,
     record: &mut dyn Record,
     public: &mut dyn Record,
-) -> Result<Vec<Move>, PlayError> {
+) -> Result<Game<'a>, PlayError> {
     let mut game = Game::new(rules);
     while game.place().turn().is_some() {
         let (side, made) = match next_in_public(&game, record, public)? {
@@ -66,5 +66,5 @@ pub fn refute(
         }
         game.play(side, &made)?;
     }
-    Ok(game.moves().map(|(made, _)| made.clone()).collect())
+    Ok(game)
 }

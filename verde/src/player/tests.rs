@@ -163,21 +163,22 @@ proptest! {
         let mut pairs = signed.iter().zip(&right);
         let wrong = pairs.position(|(signed, right)| signed.after != right.after).unwrap();
         let mut public = liar.clone();
-        let moves = refute(rules, &signed[wrong], &mut honest, &mut public);
+        let refuted = refute(rules, &signed[wrong], &mut honest, &mut public);
         if comes_to_numbers(rules, &mut liar, &mut honest) {
-            prop_assert!(moves.is_err());
+            prop_assert!(refuted.is_err());
             return Ok(());
         }
-        let moves = moves.unwrap();
-        let last = moves.last().unwrap();
+        let game = refuted.unwrap();
+        let (last, end) = game.moves().last().unwrap();
+        prop_assert!(end.turn().is_none(), "{:?}", end);
         let is_proof = matches!(
             last,
             Move::ProveNext(_) | Move::ProveInput(_) | Move::Prove { .. }
         );
         prop_assert!(is_proof, "{:?}", last);
         for other in (0..STEPS as usize).filter(|step| *step != wrong) {
-            let moves = refute(rules, &signed[other], &mut honest, &mut public);
-            prop_assert!(matches!(moves, Err(PlayError::NotSigned)), "{:?}", moves);
+            let refuted = refute(rules, &signed[other], &mut honest, &mut public);
+            prop_assert!(matches!(refuted, Err(PlayError::NotSigned)), "{:?}", refuted);
         }
     }
 

@@ -14,7 +14,7 @@ pub enum InstructionSet {
     /// Plain Rust with `f32::mul_add`: the definition of the bits, exact everywhere, slow.
     #[default]
     Scalar,
-    /// x86-64 with AVX2 and FMA: 8 lanes.
+    /// x86-64 with AVX2, FMA and F16C: 8 lanes.
     Avx2,
     /// x86-64 with AVX-512 F, VL, DQ and BW: 16 lanes.
     Avx512,
@@ -121,7 +121,9 @@ impl FromStr for InstructionSet {
 
 #[cfg(target_arch = "x86_64")]
 fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
 }
 
 #[cfg(target_arch = "x86_64")]

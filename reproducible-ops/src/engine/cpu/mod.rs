@@ -11,6 +11,9 @@
 //!                  └─ parallel parts of a step own disjoint outputs; sums are never split
 //! ```
 //!
+//! Weights that come at two bytes a number stay so from [`Engine::upload`] to the product, in one
+//! copy that all sessions share: see [`gemm::PackedB::of_halves`].
+//!
 //! After its first run a session whose buffers nobody else holds allocates nothing: a step only
 //! reads and writes planned buffers. Sessions of one engine take turns where it has more than one
 //! thread.
@@ -131,6 +134,6 @@ impl Engine for CpuEngine {
     }
 
     fn upload(&self, tensor: &Tensor) -> Result<Buffer, EngineError> {
-        Ok(session::upload(tensor))
+        Ok(session::upload(tensor, self.isa))
     }
 }

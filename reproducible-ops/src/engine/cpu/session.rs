@@ -13,6 +13,7 @@ use crate::engine::{
 use crate::program::Program;
 use crate::tensor::Tensor;
 
+use super::gemm::{PackedB, panel_columns};
 use super::instruction_set::InstructionSet;
 use super::memory::Words;
 use super::observer::Observer;
@@ -21,11 +22,15 @@ use super::step::BufferId;
 use super::threads::Threads;
 use super::work::Work;
 
+/// Words that are copied at a time.
+const CHUNK: usize = 1 << 14;
+
 /// The CPU engine's [`Session`].
 pub(super) struct CpuSession {
     program: Arc<Program>,
     threads: Arc<Threads>,
     work: Work,
+    isa: InstructionSet,
     /// Which inputs have a value.
     written: Vec<bool>,
     /// Which outputs have a value.
@@ -46,6 +51,7 @@ impl CpuSession {
                 Some(observer) => work.observed(program, observer),
                 None => work,
             },
+            isa,
             written: vec![false; inputs],
             computed: vec![false; program.outputs().len()],
             program: Arc::new(program.clone()),
@@ -54,13 +60,38 @@ impl CpuSession {
     }
 }
 
-/// A tensor in this machine's memory.
-pub(super) fn upload(tensor: &Tensor) -> Buffer {
-    let mut words = Words::zeros(tensor.words().len());
-    let target = words.words_mut();
-    target.copy_from_slice(tensor.words());
-    canonicalise(tensor.ty().dtype, target);
+/// A tensor in this machine's memory. A matrix that is kept at two bytes a number stays so, in the
+/// panels that products read; what is no matrix, or has fewer rows than a panel, is widened.
+pub(super) fn upload(tensor: &Tensor, isa: InstructionSet) -> Buffer {
+    let words = match panels(tensor, isa) {
+        Some(panels) => Words::of_panels(panels),
+        None => widened(tensor),
+    };
     Buffer::new(tensor.ty().clone(), Arc::new(words))
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the instruction set is the engine's, and a tensor has the numbers of its shape"
+)]
+fn panels(tensor: &Tensor, isa: InstructionSet) -> Option<PackedB> {
+    let (halves, &[n, k]) = (tensor.halves()?, tensor.shape().dims()) else {
+        return None;
+    };
+    let packed = || PackedB::of_halves(isa, halves, n, k).expect("invariant: they fit");
+    (n >= panel_columns(isa) && k > 0).then(packed)
+}
+
+fn widened(tensor: &Tensor) -> Words {
+    let mut words = Words::zeros(tensor.shape().elements());
+    let mut target = words.words_mut();
+    for chunk in tensor.word_chunks(CHUNK) {
+        let (to, rest) = target.split_at_mut(chunk.len());
+        to.copy_from_slice(&chunk);
+        canonicalise(tensor.ty().dtype, to);
+        target = rest;
+    }
+    words
 }
 
 impl Session for CpuSession {
@@ -76,6 +107,14 @@ impl Session for CpuSession {
         canonicalise(self.program.inputs()[index].ty.dtype, target);
         self.written[index] = true;
         Ok(())
+    }
+
+    fn write(&mut self, input: &str, tensor: &Tensor) -> Result<(), EngineError> {
+        input_of_type(&self.program, input, tensor.ty())?;
+        match tensor.halves() {
+            Some(_) => self.bind(input, &upload(tensor, self.isa)),
+            None => self.write_words(input, tensor.words()),
+        }
     }
 
     fn bind(&mut self, input: &str, buffer: &Buffer) -> Result<(), EngineError> {

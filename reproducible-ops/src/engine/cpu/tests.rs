@@ -1,13 +1,16 @@
 //! The engine against the reference, bit for bit: every operator, every instruction set, any number
 //! of threads.
 
+use super::gemm::panel_columns;
+use super::memory::Words;
 use super::{CpuEngine, InstructionSet};
 use crate::engine::{Engine, reference};
 use crate::program::{
     Builder, Comparison, DType, Operator, Program, Role, Shape, TensorType, ValueId,
 };
 use crate::random::Stream;
-use crate::tensor::Tensor;
+use crate::scalar;
+use crate::tensor::{HalfFormat, Tensor};
 
 /// Draws operators and operands for a growing program.
 struct Generator {
@@ -348,6 +351,104 @@ fn random_programs_have_the_bits_of_the_reference() {
         let (program, inputs) = generator.finish(6);
         program.validate().expect("built");
         assert_equal(&program, &inputs, seed);
+    }
+}
+
+/// The same shape with numbers of two bytes.
+fn random_halves(stream: &mut Stream, ty: &TensorType, format: HalfFormat) -> Tensor {
+    let mut bits = || match format {
+        _ if stream.chance(0.02) => stream.next_u32() as u16,
+        HalfFormat::Bf16 => 0x3d00 + (stream.next_u32() as u16 & 0x81ff),
+        HalfFormat::F16 => stream.next_u32() as u16 & 0xbfff,
+    };
+    let bits = (0..ty.shape.elements()).map(|_| bits()).collect();
+    Tensor::from_halves(ty.shape.clone(), format, bits).expect("sized by its type")
+}
+
+/// Whatever reads a matrix that is kept at two bytes: products with all or parts of it, from either
+/// side and turned, fused kernels, copies.
+#[test]
+fn random_programs_over_halves_have_the_bits_of_the_reference() {
+    for seed in 0..100 {
+        let mut generator = Generator::new(1000 + seed);
+        (0..25).for_each(|_| {
+            generator.step();
+        });
+        let (program, mut inputs) = generator.finish(6);
+        let mut stream = Stream::from_seed("halves", seed);
+        let format = HalfFormat::ALL[stream.index(2)];
+        for tensor in &mut inputs {
+            if tensor.ty().dtype == DType::F32 {
+                *tensor = random_halves(&mut stream, &tensor.ty().clone(), format);
+            }
+        }
+        assert_equal(&program, &inputs, seed);
+    }
+}
+
+/// A table that is looked up and multiplied, as a tied embedding is, in few rows and many.
+fn tied(rows: usize) -> Program {
+    let mut b = Builder::new();
+    let table = b.input("table", TensorType::f32([300, 70]), Role::Param);
+    let bias = b.input("bias", TensorType::f32([300]), Role::Param);
+    let ids = b.input("ids", TensorType::i32([rows]), Role::Data);
+    let x = b.push(Operator::GatherRows, &[table, ids]).expect("typed");
+    let y = b.matmul_nt(x, table).expect("typed");
+    let bias = b.reshape(bias, [1, 300]).expect("typed");
+    let bias = b.expand(bias, [rows, 300]).expect("typed");
+    let y = b.add(y, bias).expect("typed");
+    b.output("y", y);
+    b.finish()
+}
+
+#[test]
+fn a_weight_at_two_bytes_is_in_memory_once() {
+    for format in HalfFormat::ALL {
+        let mut stream = Stream::from_seed("tied", 0);
+        let table = random_halves(&mut stream, &TensorType::f32([300, 70]), format);
+        let bias = random_halves(&mut stream, &TensorType::f32([300]), format);
+        for isa in InstructionSet::available() {
+            let engine = CpuEngine::with_instruction_set(isa, 2).expect("available");
+            let plain = CpuEngine::with_instruction_set(InstructionSet::Scalar, 1);
+            let kept = engine.upload(&table).expect("stored");
+            for rows in [1, 5, 200] {
+                let program = tied(rows);
+                let ids = random_tensor(&mut stream, &TensorType::i32([rows]));
+                let inputs = [table.clone(), bias.clone(), ids.clone()];
+                let wanted = reference::evaluate(&program, &inputs).expect("valid");
+                for (engine, kept) in [
+                    (&engine, kept.clone()),
+                    // Panels of another instruction set are not read as such.
+                    (
+                        plain.as_ref().expect("available"),
+                        engine.upload(&table).expect("stored"),
+                    ),
+                ] {
+                    let mut session = engine.load(&program).expect("valid");
+                    session.bind("table", &kept).expect("typed");
+                    session.write("bias", &bias).expect("typed");
+                    session.write("ids", &ids).expect("typed");
+                    session.run().expect("written");
+                    assert!(
+                        session.read("y") == Ok(wanted[0].clone()),
+                        "{format:?} {isa} {rows}"
+                    );
+                }
+            }
+            let words = kept.storage::<Words>().expect("of this engine");
+            let padded = 300usize.next_multiple_of(panel_columns(isa)) * 70;
+            assert!(
+                words.bytes() < 2 * padded + 64,
+                "{} bytes on {isa}",
+                words.bytes()
+            );
+            let canonical: Vec<u32> = table
+                .words()
+                .iter()
+                .map(|&word| scalar::canon(f32::from_bits(word)).to_bits())
+                .collect();
+            assert_eq!(kept.read_words(), Ok(canonical));
+        }
     }
 }
 

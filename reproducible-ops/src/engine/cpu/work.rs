@@ -245,20 +245,23 @@ impl Machine<'_> {
     fn matmul(&mut self, matmul: &Matmul, batches: &[Offsets], packed: &mut Option<Packed>) {
         let mut target = self.take(matmul.value);
         let &Matmul { m, n, k, .. } = matmul;
-        let (a, b) = (self.operand(&matmul.a), self.operand(&matmul.b));
-        let rhs = if matmul.keep_packed {
-            let version = self.memory.get(self.id(matmul.b.base)).version();
-            let offset = batches[0].b;
-            Rhs::Packed(refreshed(
-                packed,
-                self.isa,
-                Operand { offset, ..b },
-                n,
-                k,
-                version,
-            ))
-        } else {
-            Rhs::Strided(b)
+        let a = self.operand(&matmul.a);
+        let rhs = match self.panels(matmul, batches) {
+            Some(panels) => Rhs::Packed(panels),
+            None if matmul.keep_packed => {
+                let version = self.memory.get(self.id(matmul.b.base)).version();
+                let offset = batches[0].b;
+                let b = self.operand(&matmul.b);
+                Rhs::Packed(refreshed(
+                    packed,
+                    self.isa,
+                    Operand { offset, ..b },
+                    n,
+                    k,
+                    version,
+                ))
+            }
+            None => Rhs::Strided(self.operand(&matmul.b)),
         };
         let parts = if m * n * k * batches.len() < PARALLEL_PRODUCT_FROM {
             1
@@ -283,6 +286,15 @@ impl Machine<'_> {
         self.put(matmul.value, target);
     }
 
+    /// B as it is kept, if that is in panels for this engine and all of it is multiplied.
+    fn panels(&self, matmul: &Matmul, batches: &[Offsets]) -> Option<&PackedB> {
+        let panels = self.memory.get(self.id(matmul.b.base)).panels()?;
+        let is_whole = (panels.n(), panels.k()) == (matmul.n, matmul.k)
+            && (matmul.b.row_stride, matmul.b.k_stride) == (matmul.k, 1)
+            && batches.iter().all(|offsets| offsets.b == 0);
+        (is_whole && panels.isa() == self.isa).then_some(panels)
+    }
+
     fn operand(&self, operand: &MatmulOperand) -> Operand<'_> {
         Operand {
             data: self.memory.get(self.id(operand.base)).floats(),
@@ -294,14 +306,21 @@ impl Machine<'_> {
 
     fn gather(&mut self, step: &Gather) {
         let mut target = self.take(step.value);
-        let (table, ids) = (self.words(step.table), self.words(step.ids));
+        let ids = self.words(step.ids);
+        let panels = self.memory.get(self.id(step.table)).panels();
+        let panels = panels.filter(|panels| (panels.n(), panels.k()) == (step.rows, step.width));
+        let table = if panels.is_some() {
+            &[]
+        } else {
+            self.words(step.table)
+        };
         let words = &mut Arc::make_mut(&mut target).words_mut()[..self.count(step.value)];
         for (target, &id) in words.chunks_exact_mut(step.width.max(1)).zip(ids) {
             let row = id as usize;
-            if row < step.rows {
-                target.copy_from_slice(&table[row * step.width..][..step.width]);
-            } else {
-                target.fill(0);
+            match panels {
+                _ if row >= step.rows => target.fill(0),
+                Some(panels) => panels.row(row, target),
+                None => target.copy_from_slice(&table[row * step.width..][..step.width]),
             }
         }
         self.put(step.value, target);

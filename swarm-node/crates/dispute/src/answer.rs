@@ -105,18 +105,13 @@ pub fn refutation(
     public: &mut dyn Record,
     salt: B256,
 ) -> Result<Refutation, AnswerError> {
-    let mut encoder = Encoder::new(rules)?;
-    let mut game = Game::new(rules);
+    let game = refute(rules, &signed.claim, record, public)?;
+    let (mut encoder, mut at) = (Encoder::new(rules)?, rules.start());
     let mut moves = Vec::new();
-    for made in refute(rules, &signed.claim, record, public)? {
-        moves.push(encoder.encode(game.place(), &made)?);
-        // An assertion is the worker's, all other moves are the challenger's, too.
-        let side = match signed.claim.says(&made) {
-            true => Side::Worker,
-            false => Side::Challenger,
-        };
-        game.play(side, &made).map_err(PlayError::from)?;
-        encoder.follow(game.place())?;
+    for (made, next) in game.moves() {
+        moves.push(encoder.encode(&at, made)?);
+        encoder.follow(next)?;
+        at = next.clone();
     }
     Ok(Refutation::new(*signed, &moves, salt))
 }

@@ -22,6 +22,8 @@ pub mod answer;
 mod disputes;
 pub mod docket;
 pub mod games;
+#[cfg(test)]
+mod generated;
 pub mod party;
 pub mod player;
 pub mod role;

@@ -48,6 +48,21 @@ pub fn read(path: &Path, limit: u64) -> io::Result<String> {
     Ok(decode(&bytes)?.to_owned())
 }
 
+/// The path again, if a regular file lies there. A named pipe in a stranger's folder would be waited
+/// for when it is opened; what a user names may be one (`<(command)` of a shell).
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`], and whatever the system says.
+pub fn regular(path: &Path) -> io::Result<&Path> {
+    match std::fs::metadata(path)?.is_file() {
+        true => Ok(path),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is a folder, a pipe or a device, and no regular file",
+        )),
+    }
+}
+
 /// Reads the bytes of a file of lines, which a reader decodes line by line: see [`without_mark`].
 ///
 /// # Errors
@@ -128,5 +143,17 @@ mod tests {
             refused.kind() == io::ErrorKind::InvalidData && refused.to_string().contains("UTF-16"),
             "{refused}"
         );
+    }
+    #[test]
+    fn only_a_regular_file_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text");
+        assert_eq!(regular(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::fs::write(&path, b"abc").unwrap();
+        assert_eq!(regular(&path).unwrap(), path);
+        let kind = io::ErrorKind::InvalidInput;
+        assert_eq!(regular(folder.path()).unwrap_err().kind(), kind);
+        #[cfg(unix)]
+        assert_eq!(regular(Path::new("/dev/null")).unwrap_err().kind(), kind);
     }
 }

@@ -50,7 +50,7 @@ pub use key::{NodeKey, PeerId, SaltKey};
 pub use key_file::{KeyFile, KeyFileError};
 pub use once::{
     AVERAGING_OFFER, AVERAGING_ROSTER, AVERAGING_ROUND, EPOCH_OUTCOME, EPOCH_REFUSAL, MemoryTable,
-    PIPELINE_STEP, Place, STEP_CLAIM, SignOnce, SignOnceError,
+    PIPELINE_ADMISSION, PIPELINE_STEP, Place, STEP_CLAIM, SignOnce, SignOnceError,
 };
 pub use peer_text::PeerIdError;
 pub use secret::{Address, Secret, SecretError};

@@ -25,6 +25,9 @@ pub const EPOCH_REFUSAL: u8 = 130;
 /// Kind of signatures over what a step of a pipeline came to: `swarm` is the job, `round` the step,
 /// `slot` the signer's stage.
 pub const PIPELINE_STEP: u8 = 131;
+/// Kind of signatures over who is admitted to a pipeline that runs: `round` is the number of the
+/// term, `slot` that of the new member.
+pub const PIPELINE_ADMISSION: u8 = 136;
 /// Kind of signatures over what a replica contributes to a round of an averaging job: `swarm` is
 /// the job.
 pub const AVERAGING_OFFER: u8 = 132;

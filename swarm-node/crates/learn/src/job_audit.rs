@@ -16,17 +16,18 @@
 //! recomputation from another, cannot both be true. Whatever is missing or unreadable is *cannot
 //! tell* with its reason. Nothing is written but what [`Auditor::trace`] is asked for.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use reproducible_ops::engine::Engine;
 use reproducible_ops::engine::reference::evaluate_operator;
+use reproducible_ops::engine::{Buffer, Engine};
 use reproducible_ops::program::{Digest, Program, ValueId};
 use reproducible_ops::tensor::Tensor;
 use swarm_identity::digest::hex;
 use verde::audit::{Verdict, misbound_input, misbound_next, source_root};
 use verde::evidence::{ClaimedNode, Evidence, EvidenceError, Finding};
-use verde::execute::{ExecuteError, Executor, outputs_of, values_of};
+use verde::execute::{ExecuteError, Executor, outputs_of, upload_input, values_of};
 use verde::fault::Fault;
 use verde::history::{self as claims, Length};
 use verde::job::{Job, JobError};
@@ -37,13 +38,13 @@ use verde::tensor;
 
 use super::checkpoint::{Checkpoint, CheckpointError, require_steps};
 use super::hex_text;
+use super::job_plan::JobPlan;
 use super::job_record::state_root;
 use super::job_run::{HISTORY, History, JobIdentity, JobRunError, read_history};
 use super::run_folder::checkpoint_path;
 use super::step_trace::{
-    StepTrace, TraceError, Values, checkpoint_after, interval_states, trace_path, write_values,
+    StepTrace, TraceError, Values, ValuesFile, checkpoint_after, interval_states, trace_path,
 };
-use super::training_plan::TrainingPlan;
 
 /// Why there is no audit.
 #[derive(Debug, thiserror::Error)]
@@ -297,7 +298,7 @@ fn check_history(history: &History, work: &mut Work) -> Result<Vec<Digest>, Halt
 /// Who recomputes pieces of a job, from its plan and its folder.
 pub struct Auditor<'a> {
     engine: &'a dyn Engine,
-    training: &'a TrainingPlan,
+    planned: &'a JobPlan,
     identity: JobIdentity,
     job: Job,
     folder: PathBuf,
@@ -366,15 +367,15 @@ impl<'a> Auditor<'a> {
     /// The plan is no job.
     pub fn new(
         engine: &'a dyn Engine,
-        training: &'a TrainingPlan,
+        planned: &'a JobPlan,
         identity: JobIdentity,
         folder: &Path,
     ) -> Result<Self, AuditError> {
         Ok(Self {
             engine,
-            training,
+            planned,
             identity,
-            job: Job::new(training.plan.clone(), training.programs.clone())?,
+            job: Job::new(planned.plan.clone(), planned.programs.clone())?,
             folder: folder.into(),
             fault: None,
         })
@@ -508,13 +509,19 @@ impl<'a> Auditor<'a> {
             return wrong(not_in_history(last));
         }
         executor.restore(&state)?;
-        let (mut traced, mut written) = (Vec::new(), Vec::new());
-        executor.trace(&[], |run, values| {
-            traced.push(values.iter().map(tensor::root).collect());
-            if runs.contains(&run) {
-                written.push(write_values(&self.folder, step, run, &values));
+        let mut traced = vec![Vec::new(); self.job.plan().runs.len()];
+        let mut files = BTreeMap::new();
+        for run in runs {
+            files.insert(*run, ValuesFile::create(&self.folder, step, *run)?);
+        }
+        let mut written = Ok(());
+        executor.trace(&[], |run, _, value| {
+            traced[run].push(tensor::root(&value));
+            if let (Some(file), Ok(())) = (files.get_mut(&run), &written) {
+                written = file.add(&value);
             }
         })?;
+        written?;
         if interval_states(length, step) == 0 {
             interval.clear();
         }
@@ -530,7 +537,9 @@ impl<'a> Auditor<'a> {
             interval,
         };
         let mut paths = vec![trace.write(&self.folder)?];
-        paths.extend(written.into_iter().collect::<Result<Vec<_>, _>>()?);
+        for file in files.into_values() {
+            paths.push(file.finish()?);
+        }
         Ok(paths)
     }
 
@@ -570,7 +579,7 @@ impl<'a> Auditor<'a> {
     }
 
     fn schedule(&self) -> Result<Schedule<'_>, Halt> {
-        Ok(self.training.schedule().map_err(StepError::from)?)
+        Ok(self.planned.schedule().map_err(StepError::from)?)
     }
 
     /// The history of the folder, which must be of the auditor's job.
@@ -600,7 +609,7 @@ impl<'a> Auditor<'a> {
         work: &mut Work,
     ) -> Result<Executor<'a>, Halt> {
         let stride = self.identity.stride;
-        let (mut at, mut state) = (0, self.training.state.clone());
+        let (mut at, mut state) = (0, self.planned.state.clone());
         let last = (step / stride).min(roots.len().saturating_sub(1) as u64);
         for number in (1..=last).rev() {
             let steps = number * stride;
@@ -608,14 +617,14 @@ impl<'a> Auditor<'a> {
                 continue;
             };
             if work.state_root(&checkpoint)? == roots[number as usize]
-                && let Ok(tensors) = self.training.tensors_of(&checkpoint.state)
+                && let Ok(tensors) = self.planned.tensors_of(&checkpoint.state)
             {
                 (at, state) = (steps, tensors);
                 break;
             }
         }
-        let schedule = self.training.schedule().map_err(StepError::from)?;
-        let constants = &self.training.constants;
+        let schedule = self.planned.schedule().map_err(StepError::from)?;
+        let constants = &self.planned.constants;
         let mut executor = Executor::new(self.engine, schedule, constants, &state)?;
         if let Some(fault) = fault {
             executor.break_with(fault);
@@ -832,23 +841,25 @@ impl<'a> Auditor<'a> {
                 let mut executor = self.executor_at(step, work)?;
                 self.compare_before(&executor, step, &traced.header, work)?;
                 let inputs = executor.run_inputs(&[], run)?;
-                for (place, tensor) in inputs.iter().enumerate() {
-                    if claimed(ValueId(place as u32)) != Some(&work.root(tensor)) {
+                for (place, buffer) in inputs.iter().enumerate() {
+                    let root = work.root(&buffer.read().map_err(ExecuteError::from)?);
+                    if claimed(ValueId(place as u32)) != Some(&root) {
                         return self.check_run(step, run, work);
                     }
                 }
                 (inputs, Tensors::Recomputed(Vec::new()).origin())
             }
         };
-        let found = outputs_of(self.engine, program, &inputs)?;
-        for (output, tensor) in program.outputs().iter().zip(&found) {
-            if claimed(output.value) != Some(&work.root(tensor)) {
-                return self.check_run(step, run, work);
-            }
+        let mut is_claimed = true;
+        outputs_of(self.engine, program, &inputs, |output, tensor| {
+            is_claimed &= claimed(output.value) == Some(&work.root(&tensor));
+        })?;
+        if !is_claimed {
+            return self.check_run(step, run, work);
         }
         work.note(format!(
             "{} outputs of run {run} ({} operators) from inputs {} with the trace",
-            found.len(),
+            program.outputs().len(),
             program.nodes().len(),
             origin
         ));
@@ -872,7 +883,8 @@ impl<'a> Auditor<'a> {
         Ok(())
     }
 
-    /// The inputs of a run, each with the root that the worker committed to.
+    /// The inputs of a run in the engine's memory, each with the root that the worker committed to.
+    /// They come one at a time, so that none is on the host for longer than it is hashed.
     fn committed_inputs(
         &self,
         tensors: &mut Tensors<'_>,
@@ -880,10 +892,13 @@ impl<'a> Auditor<'a> {
         run: usize,
         program: &Program,
         work: &mut Work,
-    ) -> Result<Vec<Tensor>, Halt> {
-        let ids = (0..program.inputs().len() as u32).map(ValueId);
-        ids.map(|id| self.committed(tensors, traced, run, id, work))
-            .collect()
+    ) -> Result<Vec<Buffer>, Halt> {
+        let inputs = (0..).map(ValueId).zip(program.inputs());
+        let uploaded = inputs.map(|(id, input)| {
+            let tensor = self.committed(tensors, traced, run, id, work)?;
+            Ok(upload_input(self.engine, input, &tensor)?)
+        });
+        uploaded.collect()
     }
 
     fn check_run(&self, step: u64, run: usize, work: &mut Work) -> Result<(), Halt> {

@@ -24,14 +24,14 @@ use verde::tensor;
 
 use super::checkpoint::{Checkpoint, require_steps};
 use super::hex_text;
+use super::job_plan::JobPlan;
 use super::job_run::{HISTORY, JobIdentity, JobRunError, read_history, require_job};
 use super::run_folder::checkpoint_path;
 use super::trainer::TrainState;
-use super::training_plan::TrainingPlan;
 
 /// The states of a folder at the checkpoints of its history.
 pub struct FolderStates<'a> {
-    training: &'a TrainingPlan,
+    planned: &'a JobPlan,
     folder: PathBuf,
     length: Length,
     roots: Vec<Digest>,
@@ -41,7 +41,7 @@ impl Checkpoints for FolderStates<'_> {
     fn state(&mut self, checkpoint: u64) -> Result<Vec<Tensor>, RecordError> {
         // No checkpoint is written of the state that the job begins with.
         if checkpoint == 0 {
-            return Ok(self.training.state.clone());
+            return Ok(self.planned.state.clone());
         }
         let missing = |why: String| {
             let folder = self.folder.display();
@@ -51,9 +51,9 @@ impl Checkpoints for FolderStates<'_> {
         };
         let path = checkpoint_path(&self.folder, self.length.step_of(checkpoint));
         let read = Checkpoint::load(&path).map_err(|error| missing(error.to_string()))?;
-        let state = self.training.tensors_of(&read.state);
+        let state = self.planned.tensors_of(&read.state);
         let state = state.map_err(|error| missing(error.to_string()))?;
-        let schedule = self.training.schedule();
+        let schedule = self.planned.schedule();
         let schedule = schedule.map_err(|error| missing(error.to_string()))?;
         let root = schedule.state_root(&state);
         let root = root.map_err(|error| missing(error.to_string()))?;
@@ -142,18 +142,18 @@ pub fn whole_history(
 pub fn record<'a>(
     engine: &'a dyn Engine,
     job: &'a Job,
-    training: &'a TrainingPlan,
+    planned: &'a JobPlan,
     folder: &Path,
     history: History,
     fault: Option<Fault>,
 ) -> Result<Replay<'a, FolderStates<'a>>, JobRunError> {
-    let schedule = training.schedule()?;
-    let mut executor = Executor::new(engine, schedule, &training.constants, &training.state)?;
+    let schedule = planned.schedule()?;
+    let mut executor = Executor::new(engine, schedule, &planned.constants, &planned.state)?;
     if let Some(fault) = fault {
         executor.break_with(fault);
     }
     let states = FolderStates {
-        training,
+        planned,
         folder: folder.into(),
         length: history.claim().length,
         roots: history.states().to_vec(),

@@ -1,4 +1,4 @@
-//! Carries out a job: a plan of training, step by step, in a folder with its history.
+//! Carries out a job: a plan, step by step, in a folder with its history.
 //!
 //! ```text
 //! folder/history.json          roots of the state after 0, stride, 2·stride, … steps
@@ -19,6 +19,7 @@ use reproducible_ops::engine::Engine;
 use reproducible_ops::optim::{GRAD_NORM, LEARNING_RATE};
 use reproducible_ops::program::Digest;
 use reproducible_ops::scalar;
+use reproducible_ops::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use swarm_files::text_file;
@@ -30,9 +31,9 @@ use verde::plan::PlanError;
 use verde::step::StepError;
 
 use super::checkpoint::{Checkpoint, CheckpointError};
+use super::job_plan::JobPlan;
 use super::programs::TrainError;
 use super::run_folder::RunFolder;
-use super::training_plan::TrainingPlan;
 
 /// The file of the roots in a job's folder.
 pub const HISTORY: &str = "history.json";
@@ -79,11 +80,18 @@ pub struct History {
     pub roots: Vec<String>,
 }
 
-/// What a step showed, as its programs computed it.
+/// A step that was made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct JobStep {
     /// Number of the step, from 0.
     pub step: u64,
+    /// What it showed, where it trained.
+    pub training: Option<TrainingNumbers>,
+}
+
+/// What a step of training showed, as its programs computed it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrainingNumbers {
     /// Token-mean loss before the step.
     pub loss: f32,
     /// Norm of the whole gradient before clipping.
@@ -93,15 +101,18 @@ pub struct JobStep {
 }
 
 impl JobStep {
-    /// Whether training goes on to somewhere.
+    /// Whether training, if this is any, goes on to somewhere.
     ///
     /// # Errors
     /// [`TrainError::NotFinite`] names what is not.
     pub fn require_finite(&self) -> Result<(), TrainError> {
         let step = self.step;
+        let Some(numbers) = self.training else {
+            return Ok(());
+        };
         for (what, value) in [
-            ("the loss", self.loss),
-            ("the gradient's norm", self.grad_norm),
+            ("the loss", numbers.loss),
+            ("the gradient's norm", numbers.grad_norm),
         ] {
             if !value.is_finite() {
                 return Err(TrainError::NotFinite { step, what, value });
@@ -215,10 +226,10 @@ impl JobIdentity {
     ///
     /// # Errors
     /// The plan is none, or the terms are impossible.
-    pub fn new(training: &TrainingPlan, terms: Terms) -> Result<Self, JobRunError> {
+    pub fn new(planned: &JobPlan, terms: Terms) -> Result<Self, JobRunError> {
         terms.check()?;
-        let initial = training.schedule()?.state_root(&training.state)?;
-        let plan = training.plan.digest();
+        let initial = planned.schedule()?.state_root(&planned.state)?;
+        let plan = planned.plan.digest();
         Ok(Self {
             job: Self::name(&plan, &initial, terms.steps, terms.stride),
             plan: hex(&plan),
@@ -231,7 +242,7 @@ impl JobIdentity {
 
 /// A job under way.
 pub struct JobRun<'a> {
-    training: &'a TrainingPlan,
+    planned: &'a JobPlan,
     executor: Executor<'a>,
     folder: RunFolder,
     history: History,
@@ -249,7 +260,7 @@ impl<'a> JobRun<'a> {
     /// program.
     pub fn new(
         engine: &'a dyn Engine,
-        training: &'a TrainingPlan,
+        planned: &'a JobPlan,
         identity: JobIdentity,
         folder: RunFolder,
     ) -> Result<(Self, Vec<String>), JobRunError> {
@@ -258,11 +269,11 @@ impl<'a> JobRun<'a> {
             require_job(folder.root(), history, &identity)?;
         }
         let (newest, damaged) = folder.resume(&identity_value(&identity)?)?;
-        let schedule = training.schedule()?;
-        let executor = Executor::new(engine, schedule, &training.constants, &training.state)?;
+        let schedule = planned.schedule()?;
+        let executor = Executor::new(engine, schedule, &planned.constants, &planned.state)?;
         let initial = identity.initial.clone();
         let mut run = Self {
-            training,
+            planned,
             executor,
             folder,
             history: History {
@@ -280,7 +291,7 @@ impl<'a> JobRun<'a> {
     }
 
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), JobRunError> {
-        let state = self.training.tensors_of(&checkpoint.state)?;
+        let state = self.planned.tensors_of(&checkpoint.state)?;
         self.executor.restore(&state)?;
         self.done = checkpoint.steps;
         let path = self.history_path();
@@ -343,17 +354,35 @@ impl<'a> JobRun<'a> {
         self.executor.step(&[])?;
         let step = JobStep {
             step: self.done,
-            loss: self.sum("loss")?,
-            grad_norm: self.sum(GRAD_NORM)?,
-            learning_rate: self.sum(LEARNING_RATE)?,
+            training: self.numbers()?,
         };
         self.done += 1;
         Ok(step)
     }
 
-    fn sum(&self, name: &str) -> Result<f32, JobRunError> {
-        let values = self.executor.scalars(name)?;
-        Ok(values.into_iter().fold(0.0, scalar::add))
+    /// What the last step showed; none where it has no loss.
+    fn numbers(&self) -> Result<Option<TrainingNumbers>, JobRunError> {
+        let sum = |name: &str| -> Result<Option<f32>, JobRunError> {
+            let values = self.executor.scalars(name)?;
+            Ok(values.into_iter().reduce(scalar::add))
+        };
+        let found = (sum("loss")?, sum(GRAD_NORM)?, sum(LEARNING_RATE)?);
+        let (Some(loss), Some(grad_norm), Some(learning_rate)) = found else {
+            return Ok(None);
+        };
+        Ok(Some(TrainingNumbers {
+            loss,
+            grad_norm,
+            learning_rate,
+        }))
+    }
+
+    /// A copy of the state, in the order of the plan.
+    ///
+    /// # Errors
+    /// The engine failed.
+    pub fn state(&self) -> Result<Vec<Tensor>, JobRunError> {
+        Ok(self.executor.state()?)
     }
 
     /// The root of the state.
@@ -393,7 +422,7 @@ impl<'a> JobRun<'a> {
         let state = self.executor.state()?;
         self.folder.save(&Checkpoint {
             steps: self.done,
-            state: self.training.train_state(self.done, state),
+            state: self.planned.train_state(self.done, state),
             best: None,
             config: identity_value(&self.history.identity)?,
             run: json!({ ROOT: root }),
@@ -439,7 +468,8 @@ pub fn read_history(folder: &Path) -> Result<Option<History>, JobRunError> {
     if !fs::exists(&path).unwrap_or(true) {
         return Ok(None);
     }
-    let read = text_file::read(&path, MAX_HISTORY_BYTES);
+    let read = text_file::regular(&path);
+    let read = read.and_then(|path| text_file::read(path, MAX_HISTORY_BYTES));
     let history = read.and_then(|text| Ok(serde_json::from_str(&text)?));
     history
         .map(Some)

@@ -7,9 +7,11 @@
 //!                                                       ▲   │
 //! corpus ───────────────────────────▶ pretrain ─────────┤   ├──▶ checkpoint ─▶ run_folder
 //! data_set ─▶ training_plan (the programs of a trainer as a plan) ─▶ job_run ─┘     job_audit ─▶ step_trace, evidence_file
+//! model ─▶ generation_plan (the programs of the generator as a plan) ─▶ job_run, job_audit
 //! step_trace ─▶ published (what a worker published of its job, as a record that refutes it)
 //! stages of a model ─▶ pipeline (programs of each stage, their engine, a step of all of them replayed)
 //! trainers apart ─▶ averaging (outer steps of groups of them, replayed)
+//! pipelines apart ─▶ pipelines (outer steps stage by stage, replayed)
 //! model ─▶ receipt (what it answered, verified by one pass)
 //! round ─▶ driver ─▶ peer ─▶ group ─▶ advantage, sapo ──┘   └──▶ policy ─▶ eval
 //!                      ├── judge (questions and rewards), exchange (texts of others)
@@ -46,6 +48,7 @@ pub mod driver;
 pub mod eval;
 pub mod evidence_file;
 pub mod exchange;
+pub mod generation_plan;
 pub mod group;
 pub mod grpo;
 pub mod guard;
@@ -53,11 +56,13 @@ pub mod head;
 mod hex_text;
 pub mod inputs;
 pub mod job_audit;
+pub mod job_plan;
 pub mod job_record;
 pub mod job_run;
 pub mod judge;
 pub mod peer;
 pub mod pipeline;
+pub mod pipelines;
 pub mod policy;
 pub mod pretrain;
 pub mod programs;

@@ -410,7 +410,7 @@ impl Passage {
 
 impl Sampling {
     /// The key of the noise.
-    fn key(&self) -> [u32; 2] {
+    pub fn key(&self) -> [u32; 2] {
         let mut seed = [0; 32];
         seed[24..].copy_from_slice(&self.seed.to_be_bytes());
         key_from("swarm-node/receipt", &seed, &[0; 32])

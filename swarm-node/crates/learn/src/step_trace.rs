@@ -189,7 +189,9 @@ impl StepTrace {
             path: path.clone(),
             reason,
         };
-        let bytes = text_file::read_bytes(&path, MAX_BYTES).map_err(TraceError::io(&path))?;
+        let bytes = text_file::regular(&path);
+        let bytes = bytes.and_then(|path| text_file::read_bytes(path, MAX_BYTES));
+        let bytes = bytes.map_err(TraceError::io(&path))?;
         let read = parse(&bytes, step).map_err(malformed)?;
         Ok((read, bytes.len() as u64))
     }
@@ -240,33 +242,56 @@ fn parse(bytes: &[u8], step: u64) -> Result<StepTrace, String> {
     })
 }
 
-/// Writes the values of a run into a job's folder.
-///
-/// # Errors
-/// The system refuses.
-pub fn write_values(
-    folder: &Path,
-    step: u64,
-    run: usize,
-    values: &[Tensor],
-) -> Result<PathBuf, TraceError> {
-    let path = values_path(folder, step, run);
-    // Named when whole, so that no half file is taken for the values.
-    let partial = path.with_extension("partial");
-    let write = || {
-        let mut file = BufWriter::new(File::create(&partial)?);
-        for value in values {
-            for word in value.words() {
-                file.write_all(&word.to_le_bytes())?;
-            }
-        }
-        file.into_inner()
-            .map_err(io::IntoInnerError::into_error)?
-            .sync_all()?;
-        std::fs::rename(&partial, &path)
-    };
-    write().map_err(TraceError::io(&path))?;
-    Ok(path)
+/// The values of a run on their way into a job's folder, one after another. Named when whole, so that
+/// no half file is taken for the values.
+pub(super) struct ValuesFile {
+    path: PathBuf,
+    partial: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl ValuesFile {
+    /// Begins a file without values.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn create(folder: &Path, step: u64, run: usize) -> Result<Self, TraceError> {
+        let path = values_path(folder, step, run);
+        let partial = path.with_extension("partial");
+        let file = File::create(&partial).map_err(TraceError::io(&partial))?;
+        let file = BufWriter::new(file);
+        Ok(Self {
+            path,
+            partial,
+            file,
+        })
+    }
+
+    /// Adds the next value, in the order of their ids.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn add(&mut self, value: &Tensor) -> Result<(), TraceError> {
+        let words: Vec<u32> = value.words().iter().map(|word| word.to_le()).collect();
+        let written = self.file.write_all(bytemuck::cast_slice(&words));
+        written.map_err(TraceError::io(&self.partial))
+    }
+
+    /// Ends the file, and names it.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn finish(self) -> Result<PathBuf, TraceError> {
+        let written = self
+            .file
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error);
+        let named = written
+            .and_then(|file| file.sync_all())
+            .and_then(|()| std::fs::rename(&self.partial, &self.path));
+        named.map_err(TraceError::io(&self.partial))?;
+        Ok(self.path)
+    }
 }
 
 /// The values of a run in a job's folder; each is read when it is asked for.
@@ -291,7 +316,7 @@ impl<'p> Values<'p> {
         program: &'p Program,
     ) -> Result<Option<Self>, TraceError> {
         let path = values_path(folder, step, run);
-        let file = match File::open(&path) {
+        let file = match text_file::regular(&path).and_then(File::open) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(TraceError::io(&path)(error)),
@@ -328,12 +353,15 @@ impl<'p> Values<'p> {
         let ty = self.program.type_of(id);
         let ty = ty.ok_or_else(|| malformed(format!("no value {value}")))?;
         let (first, end) = (self.offsets[value], self.offsets[value + 1]);
-        let mut bytes = vec![0; (end - first) as usize];
+        let mut words = vec![0u32; ((end - first) / 4) as usize];
         let read = self.file.seek(SeekFrom::Start(first));
-        let read = read.and_then(|_| self.file.read_exact(&mut bytes));
+        let bytes = bytemuck::cast_slice_mut(&mut words);
+        let read = read.and_then(|_| self.file.read_exact(bytes));
         read.map_err(TraceError::io(&self.path))?;
-        let (words, _) = bytes.as_chunks::<4>();
-        let words = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
+        // They are little-endian in the file: nothing is done to them on most machines.
+        words
+            .iter_mut()
+            .for_each(|word| *word = u32::from_le(*word));
         Tensor::from_words(ty.clone(), words).map_err(|error| malformed(error.to_string()))
     }
 }

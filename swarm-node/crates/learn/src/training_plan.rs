@@ -23,6 +23,7 @@
 //! again as others.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 use reproducible_ops::optim::LEARNING_RATE;
 use reproducible_ops::program::{
@@ -32,19 +33,17 @@ use reproducible_ops::random;
 use reproducible_ops::tensor::{Tensor, TensorError};
 use reproducible_ops::weights::Weights;
 use verde::fault::Fault;
-use verde::plan::{Plan, PlanError, Slot, Source};
-use verde::step::Schedule;
+use verde::plan::{Plan, PlanError, Source};
 
 use super::assemble::{self, GRADIENT};
 use super::data_set::{DataSet, LOSS_WEIGHT};
+use super::job_plan::{JobPlan, STEP};
 use super::programs::{Programs, TrainError};
 use super::trainer::TrainState;
-use super::wiring::{Named, Wiring, add, zeros_name};
+use super::wiring::{Named, Wiring, add, count_up, counter, integers, zeros_name};
 
 /// Most rows of a data set.
 pub const MAX_ROWS: usize = 1 << 22;
-/// Name of the counter of steps in the state.
-pub const STEP: &str = "step";
 /// Name of the counter of drawn microbatches in the state.
 pub const DRAW: &str = "draw";
 
@@ -71,17 +70,16 @@ pub struct Sampling {
     pub microbatches: usize,
 }
 
-/// A plan with all that it needs to begin.
+/// A plan whose steps train. It is a [`JobPlan`] of which is known where its gradients are.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TrainingPlan {
-    /// What a step is.
-    pub plan: Plan,
-    /// Its programs.
-    pub programs: Vec<Program>,
-    /// Its constants.
-    pub constants: Vec<Tensor>,
-    /// The state before the first step.
-    pub state: Vec<Tensor>,
+pub struct TrainingPlan(JobPlan);
+
+impl Deref for TrainingPlan {
+    type Target = JobPlan;
+
+    fn deref(&self) -> &JobPlan {
+        &self.0
+    }
 }
 
 /// Why training is no plan.
@@ -159,22 +157,7 @@ impl TrainingPlan {
         let constants = constants(programs, weights, data, &channels, sampling.key, rates)?;
         let state = state(&programs.update, weights)?;
         let plan = wired(&all, &constants, &state, sampling.microbatches)?;
-        let plan = Self {
-            plan,
-            programs: all,
-            constants: constants.into_values().collect(),
-            state: state.into_values().collect(),
-        };
-        plan.schedule()?;
-        Ok(plan)
-    }
-
-    /// The plan checked against its programs.
-    ///
-    /// # Errors
-    /// Somebody changed it.
-    pub fn schedule(&self) -> Result<Schedule<'_>, PlanError> {
-        Schedule::new(&self.plan, &self.programs)
+        Ok(Self(JobPlan::new(plan, all, constants, state)?))
     }
 
     /// The run that computes the gradient of a sequence of a step's batch, and the sequence's
@@ -209,8 +192,7 @@ impl TrainingPlan {
     /// A fault in a step: a bit of an element of the summed gradient of the smallest parameter, none
     /// of whose elements any batch leaves out. None for a step that the state's counter cannot count.
     pub fn gradient_fault(&self, step: u64, element: usize, bit: u32) -> Option<Fault> {
-        let mut state = self.plan.state.iter();
-        let counter = state.position(|slot| slot.name == STEP);
+        let counter = self.place_in_state(STEP);
         let is_sum = |run: u32| self.plan.runs[run as usize].program == SUM;
         let update = self.plan.runs.last();
         let program = &self.programs[SUM as usize];
@@ -226,7 +208,7 @@ impl TrainingPlan {
         });
         let (_, run, output) = gradients.min()?;
         Some(Fault {
-            counter: counter? as u32,
+            counter: Some(counter? as u32),
             step: step.try_into().ok()?,
             run,
             output,
@@ -238,49 +220,6 @@ impl TrainingPlan {
     /// Tokens that a step computes, padding included.
     pub fn positions_per_step(&self) -> usize {
         self.gradient_runs().count() * self.tokens().shape.elements()
-    }
-
-    /// A state as a trainer has it: parameters apart from the rest, by name.
-    ///
-    /// # Panics
-    /// The tensors are fewer than the state has.
-    pub fn train_state(&self, step: u64, state: Vec<Tensor>) -> TrainState {
-        assert_eq!(
-            state.len(),
-            self.plan.state.len(),
-            "a state of another plan"
-        );
-        let (mut params, mut optimizer) = (Weights::default(), Weights::default());
-        let update = &self.programs[UPDATE as usize];
-        for (slot, tensor) in self.plan.state.iter().zip(state) {
-            let input = update.input_named(&slot.name);
-            let role = input.map(|id| update.inputs()[id.index()].role);
-            let part = match role {
-                Some(Role::Param) => &mut params,
-                _ => &mut optimizer,
-            };
-            part.insert(&slot.name, tensor);
-        }
-        TrainState {
-            step,
-            params,
-            optimizer,
-        }
-    }
-
-    /// The tensors of a trainer's state, in the order of the plan.
-    ///
-    /// # Errors
-    /// One is missing.
-    pub fn tensors_of(&self, state: &TrainState) -> Result<Vec<Tensor>, TrainError> {
-        let find = |slot: &Slot| {
-            let parts = [&state.params, &state.optimizer];
-            let found = parts.iter().find_map(|part| part.get(&slot.name));
-            found
-                .cloned()
-                .ok_or_else(|| TrainError::Missing(slot.name.clone()))
-        };
-        self.plan.state.iter().map(find).collect()
     }
 }
 
@@ -310,27 +249,6 @@ fn channels<'d>(
 
 fn sum(gradient: &Program) -> Result<Program, TrainError> {
     Ok(assemble::sum(&assemble::parameters(gradient), MICROBATCH)?)
-}
-
-fn counter() -> TensorType {
-    TensorType::i32([1])
-}
-
-fn integers(builder: &mut Builder, value: i32, shape: impl Into<Shape>) -> Built {
-    let full = Operator::Full {
-        dtype: DType::I32,
-        bits: value as u32,
-        shape: shape.into(),
-    };
-    builder.push(full, &[])
-}
-
-/// Outputs the counter with one more.
-fn count_up(builder: &mut Builder, name: &str, counter: ValueId) -> Result<(), TypeError> {
-    let one = integers(builder, 1, [1])?;
-    let next = builder.add(counter, one)?;
-    builder.output(name, next);
-    Ok(())
 }
 
 /// The program that draws a microbatch of `rows` rows.
@@ -464,9 +382,9 @@ fn wired(
     })?;
     let drawn = draws[draws.len() - 1];
     let plan = wiring.finish(|name| match name {
-        DRAW => drawn,
-        STEP => clock,
-        _ => update,
+        DRAW => Some(drawn),
+        STEP => Some(clock),
+        _ => Some(update),
     })?;
     Ok(plan)
 }

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use reproducible_ops::program::{Input, Program, Shape};
+use reproducible_ops::program::{
+    Builder, Built, DType, Input, Operator, Program, Shape, TensorType, TypeError, ValueId,
+};
 use reproducible_ops::tensor::Tensor;
 use verde::plan::{Constant, Plan, PlanError, Run, Slot, Source};
 use verde::tensor;
@@ -33,6 +35,33 @@ pub(crate) fn add(
 pub(crate) fn zeros_name(shape: &Shape) -> String {
     let dims: Vec<String> = shape.dims().iter().map(usize::to_string).collect();
     format!("zeros.{}", dims.join("x"))
+}
+
+/// The type of a counter.
+pub(crate) fn counter() -> TensorType {
+    TensorType::i32([1])
+}
+
+/// An i32 tensor of one value.
+pub(crate) fn integers(builder: &mut Builder, value: i32, shape: impl Into<Shape>) -> Built {
+    let full = Operator::Full {
+        dtype: DType::I32,
+        bits: value as u32,
+        shape: shape.into(),
+    };
+    builder.push(full, &[])
+}
+
+/// Outputs the counter with one more.
+pub(crate) fn count_up(
+    builder: &mut Builder,
+    name: &str,
+    counter: ValueId,
+) -> Result<(), TypeError> {
+    let one = integers(builder, 1, [1])?;
+    let next = builder.add(counter, one)?;
+    builder.output(name, next);
+    Ok(())
 }
 
 /// Binds the inputs of every run by their names.
@@ -73,10 +102,13 @@ impl<'a> Wiring<'a> {
     }
 
     /// The plan, whose next state has of each tensor what the run that `of` names puts out under
-    /// its name.
-    pub(crate) fn finish(self, of: impl Fn(&str) -> u32) -> Result<Plan, TrainError> {
-        let next = self.state.keys().map(|name| {
-            let output = self.output(of(name), name);
+    /// its name; where it names none, the tensor stays as it is.
+    pub(crate) fn finish(self, of: impl Fn(&str) -> Option<u32>) -> Result<Plan, TrainError> {
+        let next = (0..).zip(self.state.keys()).map(|(place, name)| {
+            let output = match of(name) {
+                Some(run) => self.output(run, name),
+                None => Some(Source::State(place)),
+            };
             output.ok_or_else(|| TrainError::Missing(name.clone()))
         });
         Ok(Plan {

@@ -20,13 +20,13 @@ pub mod bottleneck;
 
 use std::ops::Range;
 
-use burn::prelude::Tensor;
+use burn::prelude::{Int, Tensor};
+use burn::tensor::module::embedding;
 use reproducible_ops::lower::Recorder;
 use reproducible_ops::program::{Program, Role};
-use reproducible_ops::tensor::TensorError;
 use reproducible_ops::weights::Weights;
 
-use self::bottleneck::BottleneckError;
+use self::bottleneck::{Bottleneck, BottleneckError, InitialError};
 use super::ModelConfig;
 use super::decoder::{Context, Mask, project};
 use super::programs::{self, ProgramError};
@@ -57,18 +57,19 @@ pub struct StagedModel {
     config: ModelConfig,
     /// Layers of each stage.
     layers: Vec<Range<usize>>,
-    /// How many times fewer numbers are sent than the residual stream has.
-    compression: Option<usize>,
+    /// How fewer numbers are sent than the residual stream has.
+    bottleneck: Option<Bottleneck>,
 }
 
 /// Forward programs of a stage. Both have the stage's parameters only, under the names and in the
 /// order of the whole model.
 #[derive(Clone, Debug)]
 pub struct StageForward {
-    /// `tokens` i32 `[B, T]` at stage 0, [`HIDDEN_IN`] elsewhere, and where the stage has layers
-    /// `positions segment parent` i32 `[B, T]` and the tables of RoPE → [`HIDDEN_OUT`].
+    /// `tokens` i32 `[B, T]` at stage 0, [`HIDDEN_IN`] elsewhere (and `tokens`, where a
+    /// [`bottleneck`] has a residual path), and where the stage has layers `positions segment
+    /// parent` i32 `[B, T]` and the tables of RoPE → [`HIDDEN_OUT`].
     pub body: Program,
-    /// At stage 0 [`HIDDEN_IN`] → `logits` f32 `[B, T, vocab]`.
+    /// At stage 0 [`HIDDEN_IN`] (and `tokens`, as above) → `logits` f32 `[B, T, vocab]`.
     pub head: Option<Program>,
 }
 
@@ -125,16 +126,17 @@ impl StagedModel {
         Ok(Self {
             config,
             layers: cut,
-            compression: None,
+            bottleneck: None,
         })
     }
 
     /// The same stages with a [`bottleneck`] at every boundary.
     ///
     /// # Errors
-    /// `compression` does not divide the width, or there is one stage only.
-    pub fn with_bottleneck(self, compression: usize) -> Result<Self, BottleneckError> {
+    /// Its compression does not divide the width, or there is one stage only.
+    pub fn with_bottleneck(self, bottleneck: Bottleneck) -> Result<Self, BottleneckError> {
         let (stages, width) = (self.stages(), self.config.hidden_size);
+        let compression = bottleneck.compression;
         if stages < 2 || compression == 0 || !width.is_multiple_of(compression) {
             return Err(BottleneckError {
                 compression,
@@ -143,7 +145,7 @@ impl StagedModel {
             });
         }
         Ok(Self {
-            compression: Some(compression),
+            bottleneck: Some(bottleneck),
             ..self
         })
     }
@@ -151,6 +153,11 @@ impl StagedModel {
     /// The whole model.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// What is at every boundary; none where the residual stream is sent as it is.
+    pub fn bottleneck(&self) -> Option<Bottleneck> {
+        self.bottleneck
     }
 
     /// Number of stages.
@@ -166,18 +173,22 @@ impl StagedModel {
     /// Numbers for each token between stages.
     pub fn sent_width(&self) -> usize {
         let width = self.config.hidden_size;
-        self.compression
-            .map_or(width, |compression| width / compression)
+        self.bottleneck
+            .map_or(width, |bottleneck| width / bottleneck.compression)
     }
 
-    /// Names and shapes of all stages' parameters: [`ModelConfig::parameters`], then the maps of
+    /// Names and shapes of all stages' parameters: [`ModelConfig::parameters`], then those of
     /// bottlenecks, by stage.
     pub fn all_parameters(&self) -> Vec<(String, Vec<usize>)> {
         let mut all = self.config.parameters();
-        if self.compression.is_some() {
+        if let Some(Bottleneck { residual, .. }) = self.bottleneck {
             let (width, sent) = (self.config.hidden_size, self.sent_width());
             for stage in 0..self.stages() {
                 all.push((bottleneck::up(stage), vec![width, sent]));
+                if residual {
+                    let table = vec![self.config.vocab_size, width];
+                    all.push((bottleneck::embedding(stage), table));
+                }
                 all.push((bottleneck::down(stage), vec![sent, width]));
             }
         }
@@ -192,19 +203,33 @@ impl StagedModel {
         all
     }
 
-    /// The maps of all bottlenecks before training, to be added to the model's weights; none
+    /// The parameters of all bottlenecks before training, to be added to the model's weights; none
     /// without bottlenecks.
     ///
     /// # Errors
-    /// Never: shapes follow from the model.
-    pub fn initial_bottlenecks(&self) -> Result<Weights, TensorError> {
+    /// There is a residual path, and the weights have no embedding of the model.
+    pub fn initial_bottlenecks(&self, weights: &Weights) -> Result<Weights, InitialError> {
         let mut all = Weights::new();
-        if self.compression.is_some() {
-            let [down, up] = bottleneck::initial(self.config.hidden_size, self.sent_width())?;
-            for stage in 0..self.stages() {
-                all.insert(&bottleneck::down(stage), down.clone());
-                all.insert(&bottleneck::up(stage), up.clone());
+        let Some(Bottleneck { residual, .. }) = self.bottleneck else {
+            return Ok(all);
+        };
+        let (width, sent) = (self.config.hidden_size, self.sent_width());
+        let [down, up] = bottleneck::initial(width, sent)?;
+        let table = match residual {
+            true => {
+                let whole = weights.get(bottleneck::EMBED_TOKENS);
+                let whole = whole.ok_or(InitialError::NoEmbedding)?;
+                let shape = [self.config.vocab_size, width];
+                Some(bottleneck::lost(whole, shape, sent)?)
             }
+            false => None,
+        };
+        for stage in 0..self.stages() {
+            all.insert(&bottleneck::up(stage), up.clone());
+            if let Some(table) = &table {
+                all.insert(&bottleneck::embedding(stage), table.clone());
+            }
+            all.insert(&bottleneck::down(stage), down.clone());
         }
         Ok(all)
     }
@@ -215,7 +240,7 @@ impl StagedModel {
             let layer = rest.split('.').next()?.parse().ok()?;
             return self.layers.iter().position(|own| own.contains(&layer));
         }
-        Some(bottleneck::stage_of(parameter).unwrap_or(0))
+        Some(bottleneck::part_of(parameter).map_or(0, |(stage, _)| stage))
     }
 
     /// The forward programs of a stage for `rows` rows of `length` tokens.
@@ -249,10 +274,7 @@ impl StagedModel {
     ) -> Result<Program, ProgramError> {
         let recorded = programs::record(&self.config, |model, recorder| {
             let x = match stage {
-                0 => {
-                    let tokens = recorder.int::<2>("tokens", Role::Data, shape);
-                    model.model.embed_tokens.forward(tokens)
-                }
+                0 => model.model.embed_tokens.forward(tokens(recorder, shape)),
                 _ => self.taken(recorder, stage, shape),
             };
             let context = self.context(recorder, shape);
@@ -280,17 +302,23 @@ impl StagedModel {
     ) -> Tensor<3> {
         let (width, sent) = (self.config.hidden_size, self.sent_width());
         let taken = recorder.float(HIDDEN_IN, Role::Data, [rows, length, sent]);
-        if self.compression.is_none() {
+        let Some(Bottleneck { residual, .. }) = self.bottleneck else {
+            return taken;
+        };
+        let up = recorder.float(&bottleneck::up(stage), Role::Param, [width, sent]);
+        let taken = project(taken, up);
+        if !residual {
             return taken;
         }
-        let up = recorder.float(&bottleneck::up(stage), Role::Param, [width, sent]);
-        project(taken, up)
+        let shape = [self.config.vocab_size, width];
+        let table = recorder.float(&bottleneck::embedding(stage), Role::Param, shape);
+        taken + embedding(table, tokens(recorder, [rows, length]))
     }
 
     /// What a stage sends of its residual stream `[B, T, hidden]`.
     fn sent(&self, recorder: &mut Recorder, stage: usize, x: Tensor<3>) -> Tensor<3> {
         let (width, sent) = (self.config.hidden_size, self.sent_width());
-        if self.compression.is_none() {
+        if self.bottleneck.is_none() {
             return x;
         }
         let down = recorder.float(&bottleneck::down(stage), Role::Param, [sent, width]);
@@ -305,6 +333,11 @@ impl StagedModel {
         let mask = Mask::segments(positions.clone(), segment, parent);
         programs::context(recorder, [shape[1], self.config.head_dim], positions, mask)
     }
+}
+
+/// The data input `tokens`, i32 `[B, T]`.
+fn tokens(recorder: &mut Recorder, shape: [usize; 2]) -> Tensor<2, Int> {
+    recorder.int("tokens", Role::Data, shape)
 }
 
 #[cfg(test)]
@@ -400,35 +433,89 @@ mod tests {
         session.read(&program.outputs()[0].name).unwrap()
     }
 
+    fn narrow(compression: usize, residual: bool) -> StagedModel {
+        let bottleneck = Bottleneck {
+            compression,
+            residual,
+        };
+        let cut = StagedModel::new(deep(true), 3).unwrap();
+        cut.with_bottleneck(bottleneck).unwrap()
+    }
+
     #[test]
     fn bottlenecks_begin_as_one_projection() {
-        let cut = || StagedModel::new(deep(true), 3).unwrap();
-        let model = cut().with_bottleneck(4).unwrap();
-        assert_eq!((model.sent_width(), cut().sent_width()), (3, 12));
-        let maps = model.initial_bottlenecks().unwrap();
-        let all: Vec<String> = model.all_parameters().into_iter().map(|p| p.0).collect();
-        let plain = deep(true).parameters().len();
-        assert!(all[plain..].iter().all(|name| maps.contains(name)));
-        assert_eq!(maps.len(), all.len() - plain);
-        let values = |name: &str| maps.get(name).unwrap().as_f32().unwrap();
-        let (down, up) = (values("bottleneck.2.down"), values("bottleneck.0.up"));
-        for i in 0..3 {
-            for j in 0..3 {
-                let product = (0..12)
-                    .map(|k| down[i * 12 + k] * up[k * 3 + j])
-                    .sum::<f32>();
-                assert_eq!(product, if i == j { 1.0 } else { 0.0 }, "{i}, {j}");
+        for residual in [false, true] {
+            let model = narrow(4, residual);
+            assert_eq!(model.sent_width(), 3);
+            let weights = init::initialise(model.config(), 9).unwrap();
+            let maps = model.initial_bottlenecks(&weights).unwrap();
+            let all: Vec<String> = model.all_parameters().into_iter().map(|p| p.0).collect();
+            let plain = deep(true).parameters().len();
+            assert!(all[plain..].iter().all(|name| maps.contains(name)));
+            assert_eq!(maps.len(), all.len() - plain);
+            assert_eq!(maps.len(), if residual { 9 } else { 6 });
+            let values = |name: &str| maps.get(name).unwrap().as_f32().unwrap();
+            let (down, up) = (values("bottleneck.2.down"), values("bottleneck.0.up"));
+            for i in 0..3 {
+                for j in 0..3 {
+                    let product = (0..12)
+                        .map(|k| down[i * 12 + k] * up[k * 3 + j])
+                        .sum::<f32>();
+                    assert_eq!(product, if i == j { 1.0 } else { 0.0 }, "{i}, {j}");
+                }
+            }
+            let forward = model.forward(1, 1, 4).unwrap().body;
+            let own: Vec<String> = model.parameters(1).into_iter().map(|p| p.0).collect();
+            assert_eq!(names(&forward), own);
+            let shape = |id| forward.type_of(id).unwrap().shape.dims().to_vec();
+            assert_eq!(shape(forward.input_named(HIDDEN_IN).unwrap()), [1, 4, 3]);
+            assert_eq!(shape(forward.output_named(HIDDEN_OUT).unwrap()), [1, 4, 3]);
+            assert_eq!(forward.input_named("tokens").is_some(), residual);
+        }
+    }
+
+    #[test]
+    fn impossible_bottlenecks_are_refused() {
+        let bottleneck = |compression| Bottleneck {
+            compression,
+            residual: true,
+        };
+        for (stages, compression) in [(3, 5), (3, 0), (1, 2)] {
+            let cut = StagedModel::new(deep(true), stages).unwrap();
+            assert!(cut.with_bottleneck(bottleneck(compression)).is_err());
+        }
+        let empty = narrow(4, true).initial_bottlenecks(&Weights::new());
+        assert!(matches!(empty, Err(InitialError::NoEmbedding)));
+        assert!(
+            narrow(4, false)
+                .initial_bottlenecks(&Weights::new())
+                .is_ok()
+        );
+    }
+
+    /// What a boundary loses of an embedding before training, the residual path adds again.
+    #[test]
+    fn embeddings_pass_a_boundary() {
+        let model = narrow(4, true);
+        let mut weights = init::initialise(model.config(), 9).unwrap();
+        weights.extend(model.initial_bottlenecks(&weights).unwrap());
+        let sent = run(&model.forward(0, 2, 5).unwrap().body, &weights, None);
+        assert_eq!(sent.shape().dims(), [2, 5, 3]);
+        let rows = |name: &str| weights.get(name).unwrap().as_f32().unwrap().to_vec();
+        let (whole, table) = (
+            rows(bottleneck::EMBED_TOKENS),
+            rows("bottleneck.1.embedding"),
+        );
+        let up = rows("bottleneck.1.up");
+        for (place, numbers) in sent.as_f32().unwrap().chunks(3).enumerate() {
+            let token = place * 7 % 19;
+            for coordinate in 0..12 {
+                let taken = (0..3).map(|number| up[coordinate * 3 + number] * numbers[number]);
+                let found = taken.sum::<f32>() + table[token * 12 + coordinate];
+                let expected = whole[token * 12 + coordinate];
+                assert!((found - expected).abs() < 1e-6, "{found} {expected}");
             }
         }
-        let forward = model.forward(1, 1, 4).unwrap().body;
-        let own: Vec<String> = model.parameters(1).into_iter().map(|p| p.0).collect();
-        assert_eq!(names(&forward), own);
-        let shape = |id| forward.type_of(id).unwrap().shape.dims().to_vec();
-        assert_eq!(shape(forward.input_named(HIDDEN_IN).unwrap()), [1, 4, 3]);
-        assert_eq!(shape(forward.output_named(HIDDEN_OUT).unwrap()), [1, 4, 3]);
-        assert!(cut().with_bottleneck(5).is_err() && cut().with_bottleneck(0).is_err());
-        let single = StagedModel::new(deep(true), 1).unwrap();
-        assert!(single.with_bottleneck(2).is_err());
     }
 
     #[test]

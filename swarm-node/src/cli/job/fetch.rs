@@ -5,17 +5,22 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use contracts::jobs::{JobState, JobView};
+use swarm_identity::digest::hex;
+use swarm_learn::checkpoint::Checkpoint;
 use swarm_learn::job_record::checkpoint_with;
 
 use super::market::{JobId, MarketOptions, runtime};
+use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::{print_rows, when};
+use crate::job::{Job, JobFile, SPEC};
 
 /// Takes what a job has come to out of its worker's folder, if it is what the chain says.
 ///
 /// The last state must have the root that is final on the chain; nobody is trusted. What is written
-/// is a model that `eval`, `train` and other programs load.
+/// is a model that `eval`, `train` and other programs load; of a job that generates, its state, and
+/// the answers as text in answers.jsonl.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  swarm-node job fetch 0x… --contracts jobs.toml --from runs/worker \
@@ -30,6 +35,9 @@ pub(super) struct Fetch {
     /// The worker's folder.
     #[arg(long, value_name = "RUN")]
     from: PathBuf,
+    /// The job, a TOML file, by which answers become text [default: the copy in the folder].
+    #[arg(long, value_name = "SPEC")]
+    spec: Option<PathBuf>,
     /// Folder to write, which there is not yet.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -56,15 +64,48 @@ impl Fetch {
         })?;
         self.require_result(&view)?;
         let found = checkpoint_with(&self.from, view.steps, &view.last.0).map_err(Failure::work)?;
+        let generation = self.generation(&view)?;
         copy_folder(&found, &self.out)?;
         let out = self.out.display().to_string();
-        let rows = [
+        let mut rows = vec![
             ("job", self.job.to_string()),
             ("state", view.state.to_string()),
             ("root", view.last.to_string()),
-            ("model", out.clone()),
         ];
-        print_rows(&rows, options.json, format!("the model is in {out}"))
+        let what = match generation {
+            None => "model",
+            Some(job) => {
+                let checkpoint = Checkpoint::load(&self.out).map_err(Failure::work)?;
+                let answered = job.write_answers(&job.state_of(&checkpoint)?, &self.out)?;
+                rows.extend(answered.map(|count| ("answers", count.to_string())));
+                "folder"
+            }
+        };
+        rows.push((what, out.clone()));
+        print_rows(&rows, options.json, format!("the {what} is {out}"))
+    }
+
+    /// The job, if it is one that generates and the chain's.
+    fn generation(&self, view: &JobView) -> Result<Option<Job>, Failure> {
+        let path = self.spec.clone().unwrap_or_else(|| self.from.join(SPEC));
+        // Whoever fetches a model needs no file of its job.
+        if self.spec.is_none() && !path.exists() {
+            return Ok(None);
+        }
+        let file = JobFile::load(&path)?;
+        if !matches!(file, JobFile::Generation(_)) {
+            return Ok(None);
+        }
+        let job = Job::assemble(&file, &Console::new())?;
+        let found = (&job.identity.plan, &job.identity.initial);
+        match found == (&hex(&view.plan.0), &hex(&view.initial.0)) {
+            true => Ok(Some(job)),
+            false => Err(Failure::Usage(anyhow::anyhow!(
+                "{} is of another job than {}; name its file with --spec",
+                path.display(),
+                self.job
+            ))),
+        }
     }
 
     fn require_result(&self, view: &JobView) -> Result<(), Failure> {

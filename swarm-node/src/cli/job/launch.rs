@@ -11,11 +11,12 @@ use verde::job::Job as Disputed;
 
 use super::market::{JobId, Market, MarketOptions, runtime};
 use crate::cli::account::{Account, Step};
-use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::{self, print_rows, when};
-use crate::job::{Job, JobSpec, disputed, length};
+use crate::cli::subject::StageOptions;
+use crate::config::Config;
+use crate::job::{Claimable, certified, disputed, length};
 
 const HOUR: u64 = 3_600;
 /// Basis points of the whole.
@@ -28,12 +29,16 @@ const WHOLE: u128 = 10_000;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  swarm-node job launch configs/nano/job.toml --contracts jobs.toml \
---reward 10 --mint"
+--reward 10 --mint\n  swarm-node job launch runs/third --step 7 --stage 1 --contracts jobs.toml \
+--worker 0x… --reward 1"
 )]
 pub(super) struct Launch {
-    /// The job, a TOML file.
+    /// The job, a TOML file; or the folder of a pipeline's peer, of which one step of one stage is
+    /// the job.
     #[arg(value_name = "SPEC")]
     spec: PathBuf,
+    #[command(flatten)]
+    stage: StageOptions,
     #[command(flatten)]
     market: MarketOptions,
     /// Tokens that the worker gets.
@@ -69,21 +74,25 @@ impl Launch {
         options: &Options,
         environment: &[(String, String)],
     ) -> Result<(), Failure> {
-        let spec = JobSpec::load(&self.spec)?;
-        let job = Job::assemble(&spec, &Console::new())?;
+        let config = options.settings(&[], environment.to_vec())?;
+        let config = config.config::<Config>()?;
+        let engine = certified(&config.engine, config.engine.workers())?;
+        let subject = self.stage.subject(&self.spec, &engine)?;
+        let job = subject.claimable();
         runtime()?.block_on(async {
             let (market, account) = self.market.open(options, environment, None).await?;
-            self.launch(&job, &market, &account, options.json).await
+            self.launch(job, &market, &account, options.json).await
         })
     }
 
     /// What is asked for.
     async fn wanted(
         &self,
-        job: &Job,
+        job: Claimable<'_>,
         market: &Market,
         account: &Account,
     ) -> Result<Wanted, Failure> {
+        let planned = job.plan;
         let parameters = &market.deployment.parameters;
         let now = account.link.now().await.map_err(Failure::work)?;
         let reward = u128::from(self.reward) * TOKEN;
@@ -91,11 +100,10 @@ impl Launch {
             count.map_or(least, |count| u128::from(count) * TOKEN)
         };
         Ok(Wanted {
-            initial: job
-                .training
+            initial: planned
                 .schedule()
                 .map_err(Failure::work)?
-                .state_root(&job.training.state)
+                .state_root(&planned.state)
                 .map_err(Failure::work)?,
             length: length(job).map_err(Failure::work)?,
             reward,
@@ -133,7 +141,7 @@ impl Launch {
 
     async fn launch(
         &self,
-        job: &Job,
+        job: Claimable<'_>,
         market: &Market,
         account: &Account,
         json: bool,
@@ -169,7 +177,7 @@ impl Launch {
                 format!("the job is launched: {sent}")
             }
         };
-        let identity = &job.identity;
+        let identity = job.identity;
         let rows = [
             ("job", id.to_string()),
             ("payer", owner.to_string()),
@@ -190,7 +198,11 @@ impl Launch {
             ("sent", sent.clone()),
             (
                 "next",
-                format!("swarm-node job work {} --job {id} …", self.spec.display()),
+                format!(
+                    "swarm-node job work {}{} --job {id} …",
+                    self.spec.display(),
+                    self.stage.words()
+                ),
             ),
         ];
         print_rows(&rows, json, sent)

@@ -1,5 +1,5 @@
-//! `swarm-node job`: training as a plan, whose every state can be recomputed by others, alone or
-//! for a reward on a chain.
+//! `swarm-node job`: training, or generation, as a plan, whose every state can be recomputed by
+//! others, alone or for a reward on a chain.
 
 mod deploy;
 mod fetch;
@@ -22,13 +22,13 @@ use super::options::Options;
 use crate::config::Config;
 use crate::job::SPEC;
 
-/// Plans and carries out jobs: training whose every state can be recomputed by others.
+/// Plans and carries out jobs: training or generation whose every state can be recomputed by others.
 ///
-/// A job is a TOML file (see configs/nano/job.toml). Its rows, their order and its learning rates
-/// are part of its plan, so that a state of it follows from the one before by programs alone; the
-/// roots of the states are what a worker claims. The same job has the same roots on every machine.
-/// On a chain a payer launches it, a worker does it, and whoever recomputes something else disputes
-/// it.
+/// A job is a TOML file (see configs/nano/job.toml and configs/nano/generation.toml). Its rows, their
+/// order and its learning rates, or its prompts, its model and how answers are drawn, are part of its
+/// plan, so that a state of it follows from the one before by programs alone; the roots of the states
+/// are what a worker claims. The same job has the same roots on every machine. On a chain a payer
+/// launches it, a worker does it, and whoever recomputes something else disputes it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct JobCommand {
@@ -37,7 +37,8 @@ pub(super) struct JobCommand {
 }
 
 const EXAMPLES: &str = "Examples:\n  swarm-node job plan configs/nano/job.toml\n  swarm-node job run \
-configs/nano/job.toml --out runs/job\n  swarm-node job trace runs/job --step 7 --values 4\nOn a chain \
+configs/nano/job.toml --out runs/job\n  swarm-node job run configs/nano/generation.toml --out runs/answers\n  \
+swarm-node job trace runs/job --step 7 --values 4\nOn a chain \
 (see `swarm-node chain dev`):\n  swarm-node job deploy jobs.toml --chain http://127.0.0.1:8545\n  \
 swarm-node job launch configs/nano/job.toml --contracts jobs.toml --reward 10 --mint\n  swarm-node job \
 work configs/nano/job.toml --contracts jobs.toml --job 0x… --out runs/worker";
@@ -52,7 +53,8 @@ enum JobAction {
     },
     /// Carries a job out, or goes on where its folder stands.
     ///
-    /// Writes history.json, the roots of the states at all checkpoints, and a checkpoint of each.
+    /// Writes history.json, the roots of the states at all checkpoints, and a checkpoint of each; of a
+    /// job that generates also answers.jsonl, the answers as text.
     /// SIGINT (Ctrl-C) and SIGTERM stop it after the current step, which is saved.
     Run {
         /// The job, a TOML file.

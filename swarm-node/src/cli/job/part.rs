@@ -7,9 +7,11 @@ use clap::Args;
 use contracts::U256;
 use contracts::jobs::{JobState, JobView};
 use contracts::swarm::calls as tokens;
+use skippipe::content::Digest;
 use swarm_dispute::party::PartyError;
 use swarm_dispute::role::Role;
 use swarm_learn::job_run::HISTORY;
+use swarm_learn::pipeline::stage_plan::SumFault;
 use swarm_settle::chain::DEV_CHAINS;
 use swarm_settle::tokens::token_text;
 use swarm_store::Store;
@@ -22,19 +24,22 @@ use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::{self, print_rows, when};
 use crate::cli::signals::stop_on_signals;
+use crate::cli::subject::{StageOptions, Subject, own_statement};
 use crate::config::Config;
 use crate::job::{
-    Job, JobSpec, Part, PartError, PartEvent, PartPlace, SPEC, Stop, certified, disputed, seal_salt,
+    Job, Part, PartError, PartEvent, PartPlace, SPEC, Stop, certified, disputed, seal_salt,
 };
+use crate::pipeline::stage_job::StageJob;
 
 /// The file of a folder's transactions.
 const STORE: &str = "transactions.redb";
 /// Says in which step of a folder's run a bit is wrong on purpose.
 const FAULT_FILE: &str = "fault";
-/// The element and the bit of a gradient that `--fault` flips.
-const FAULT: (usize, u32) = (0, 22);
 
 /// Does a job for its reward: accepts it, computes it, claims what it came to, and defends that.
+///
+/// With the folder of a pipeline's peer the job is one step of its stage, and what is claimed must
+/// be what that peer signed.
 ///
 /// Goes on where the job stands, so the same command after a crash continues. SIGINT and SIGTERM
 /// stop it with everything saved; while a claim can be disputed a worker should run, or it loses by
@@ -47,8 +52,8 @@ const FAULT: (usize, u32) = (0, 22);
 pub(super) struct Work {
     #[command(flatten)]
     part: PartOptions,
-    /// Flips a bit of a gradient in this step, as a defective machine would, to see what follows:
-    /// the claim is refuted, and half of the bond is the challenger's. On dev chains only.
+    /// Flips a bit of a gradient, or of a drawn token, in this step, as a defective machine would, to
+    /// see what follows: the claim is refuted, and half of the bond is the challenger's. On dev chains only.
     #[arg(long, value_name = "STEP")]
     fault: Option<u64>,
 }
@@ -73,9 +78,12 @@ pub(super) struct Verify {
 
 #[derive(Debug, Args)]
 struct PartOptions {
-    /// The job, a TOML file.
+    /// The job, a TOML file; or the folder of a pipeline's peer, of which one step of one stage is
+    /// the job.
     #[arg(value_name = "SPEC")]
     spec: PathBuf,
+    #[command(flatten)]
+    stage: StageOptions,
     #[command(flatten)]
     market: MarketOptions,
     /// What the job is known by on the chain.
@@ -125,14 +133,14 @@ impl PartOptions {
                 published.display()
             )));
         }
-        let spec = JobSpec::load(&self.spec)?;
         let config = options.settings(&[], environment.to_vec())?;
         let config = config.config::<Config>()?;
         let engine = certified(&config.engine, config.engine.workers())?;
         let console = Console::new();
-        let job = Job::assemble(&spec, &console)?;
+        let subject = self.stage.subject(&self.spec, &engine)?;
+        let job = subject.claimable();
         let marked = fault;
-        let fault = fault.map(|step| fault_in(&job, step)).transpose()?;
+        let fault = fault.map(|step| fault_of(&subject, step)).transpose()?;
         std::fs::create_dir_all(&self.out).map_err(|error| {
             Failure::Usage(anyhow::anyhow!(
                 "the folder {} cannot be made: {error}; name another with --out",
@@ -140,10 +148,12 @@ impl PartOptions {
             ))
         })?;
         self.require_fault(marked)?;
-        spec.save(&self.out.join(SPEC))?;
+        if let Subject::Job(job) = &subject {
+            job.file.save(&self.out.join(SPEC))?;
+        }
         let store = Store::open(&self.out.join(STORE)).map_err(Failure::work)?;
         let stop = stop_on_signals()?;
-        let disputed = disputed(&job).map_err(Failure::work)?;
+        let disputed = disputed(job).map_err(Failure::work)?;
         runtime()?.block_on(async {
             let opened = self.market.open(options, environment, Some(&store));
             let (market, account) = opened.await?;
@@ -156,13 +166,10 @@ impl PartOptions {
             }
             // Before any money moves, and told with what a person knows the job by.
             let view = market.job(self.job).await?;
-            if self.mint && !view.state.is_over() {
-                mint(&view, self.job, role, &market, &account).await?;
-            }
             let part = Part {
                 id: self.job.0,
                 role,
-                job: &job,
+                job,
                 disputed: &disputed,
                 engine: engine.as_ref(),
                 fault,
@@ -180,6 +187,12 @@ impl PartOptions {
                 reveal_window: market.deployment.parameters.reveal_window,
             };
             let failed = |error| failure(error, &stop);
+            if let (Subject::Stage(stage), Role::Worker) = (&subject, role) {
+                self.require_signed(stage, &part)?;
+            }
+            if self.mint && !view.state.is_over() {
+                mint(&view, self.job, role, &market, &account).await?;
+            }
             let mut under_way = part.begin(&place).await.map_err(failed)?;
             let view = under_way.play().await.map_err(failed)?;
             let found = under_way.history().map(|history| history.claim().top);
@@ -209,6 +222,26 @@ impl PartOptions {
 }
 
 impl PartOptions {
+    /// That the stage's step comes to what this peer signed, before its claim puts a bond at stake.
+    fn require_signed(&self, stage: &StageJob, part: &Part<'_>) -> Result<(), Failure> {
+        let Some((hop, signed)) = own_statement(&self.spec, stage)? else {
+            return Ok(());
+        };
+        let computed = part.compute().map_err(|error| failure(error, part.stop))?;
+        let Some(computed) = computed else {
+            return Err(failure(PartError::Stopped, part.stop));
+        };
+        match computed.states().last() {
+            Some(state) if *state == signed => Ok(()),
+            _ => Err(Failure::Wrong(format!(
+                "{hop} signed that step {} came to {}, and this machine computes another state; \
+                 nothing is claimed: a false claim costs its bond",
+                stage.record.step,
+                Digest(signed)
+            ))),
+        }
+    }
+
     /// That the folder was computed with this fault, or without one: what a defective machine
     /// computed must not be claimed, or doubted with, by accident.
     fn require_fault(&self, fault: Option<u64>) -> Result<(), Failure> {
@@ -258,10 +291,26 @@ pub(super) fn marked_fault(folder: &Path) -> Result<Option<u64>, Failure> {
     }
 }
 
+fn fault_of(subject: &Subject, step: u64) -> Result<Fault, Failure> {
+    match subject {
+        Subject::Job(job) => fault_in(job, step),
+        Subject::Stage(stage) if stage.record.step == step => {
+            let fault = stage.planned.fault(SumFault::EXAMPLE);
+            fault.ok_or_else(|| {
+                Failure::Usage(anyhow::anyhow!(
+                    "--fault: the stage has no tensor to be wrong in"
+                ))
+            })
+        }
+        Subject::Stage(stage) => Err(Failure::Usage(anyhow::anyhow!(
+            "--fault {step}: the job is step {} alone",
+            stage.record.step
+        ))),
+    }
+}
+
 pub(super) fn fault_in(job: &Job, step: u64) -> Result<Fault, Failure> {
-    let fault = job.training.gradient_fault(step, FAULT.0, FAULT.1);
-    let fault = fault.filter(|_| step < job.identity.steps);
-    fault.ok_or_else(|| {
+    job.fault(step).ok_or_else(|| {
         Failure::Usage(anyhow::anyhow!(
             "--fault {step}: the job has {} steps, numbered from 0",
             job.identity.steps

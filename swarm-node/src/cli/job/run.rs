@@ -14,7 +14,7 @@ use crate::cli::options::Options;
 use crate::cli::output::Answer;
 use crate::cli::signals::stop_on_signals;
 use crate::config::Config;
-use crate::job::{Divergence, Job, JobSpec, Progress, SPEC, Times, carry_out, certified};
+use crate::job::{ANSWERS, Divergence, Job, JobFile, Progress, SPEC, Times, carry_out, certified};
 
 /// What `job run --json` tells.
 #[derive(Serialize)]
@@ -25,6 +25,9 @@ struct Done<'a> {
     root: &'a str,
     /// Where all roots are.
     history: String,
+    /// Where the answers are, of a job that generates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<String>,
     /// Seconds of this process: of steps, of roots, of saving.
     step_seconds: f64,
     hash_seconds: f64,
@@ -38,7 +41,7 @@ pub(super) fn run(
     keep: Option<usize>,
     options: &Options,
 ) -> Result<(), Failure> {
-    let spec = JobSpec::load(path)?;
+    let spec = JobFile::load(path)?;
     // JSON is text: better no work than a result that cannot be told.
     if options.json && out.to_str().is_none() {
         return Err(Failure::Usage(anyhow::anyhow!(
@@ -50,10 +53,10 @@ pub(super) fn run(
     let engine = certified(&config.engine, config.engine.workers())?;
     let console = Console::new();
     let job = Job::assemble(&spec, &console)?;
-    let folder = RunFolder::open(out, keep.unwrap_or(usize::MAX), job.model.files.clone());
+    let folder = RunFolder::open(out, keep.unwrap_or(usize::MAX), job.files());
     let folder = folder.map_err(Failure::work)?;
     let identity = job.identity.clone();
-    let begun = JobRun::new(engine.as_ref(), &job.training, identity, folder);
+    let begun = JobRun::new(engine.as_ref(), job.plan(), identity, folder);
     let (mut run, damaged) = begun.map_err(Failure::work)?;
     damaged.iter().for_each(|text| console.warn(text));
     spec.save(&out.join(SPEC))?;
@@ -76,6 +79,9 @@ fn finish(
     times: &Times,
     options: &Options,
 ) -> Result<(), Failure> {
+    let state = run.state().map_err(Failure::work)?;
+    let answered = job.write_answers(&state, out)?;
+    let answers = answered.map(|count| (count, out.join(ANSWERS)));
     let history = out.join(HISTORY);
     let roots = &run.history().roots;
     let root = roots.last().map_or("", String::as_str);
@@ -84,17 +90,23 @@ fn finish(
         steps: run.done(),
         root,
         history: history.to_string_lossy().into_owned(),
+        answers: answers
+            .as_ref()
+            .map(|(_, path)| path.to_string_lossy().into_owned()),
         step_seconds: times.step,
         hash_seconds: times.hash,
         save_seconds: times.save,
     };
-    let text = format!(
+    let mut text = format!(
         "job {}: {} steps, {} roots in {}\nlast root {root}",
         job.digest(),
         run.done(),
         roots.len(),
         history.display()
     );
+    if let Some((count, path)) = &answers {
+        text += &format!("\n{count} answers in {}", path.display());
+    }
     let json = serde_json::to_string(&done).map_err(Failure::work)?;
     let kept = format!("the roots are in {}", history.display());
     Answer { text, json, kept }.print(options.json)
@@ -114,10 +126,10 @@ pub(super) fn trace(
     (step, runs): (u64, &[usize]),
     options: &Options,
 ) -> Result<(), Failure> {
-    let spec = JobSpec::load(spec)?;
+    let spec = JobFile::load(spec)?;
     let engine = certified(&config.engine, config.engine.workers())?;
     let job = Job::assemble(&spec, &Console::new())?;
-    let auditor = Auditor::new(engine.as_ref(), &job.training, job.identity.clone(), folder)?;
+    let auditor = Auditor::new(engine.as_ref(), job.plan(), job.identity.clone(), folder)?;
     // A worker that was wrong on purpose says what it claimed.
     let fault = marked_fault(folder)?;
     let fault = fault.map(|step| fault_in(&job, step)).transpose()?;

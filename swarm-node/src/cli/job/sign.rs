@@ -26,7 +26,7 @@ use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::print_rows;
 use crate::config::Config;
-use crate::job::{Job, JobSpec, SPEC, SignedFile, certified, disputed};
+use crate::job::{Job, JobFile, SPEC, SignedFile, certified, disputed};
 
 /// What was signed in a folder, so that nothing else is signed in its place.
 const STORE: &str = "signed.redb";
@@ -66,8 +66,8 @@ impl Sign {
         environment: &[(String, String)],
     ) -> Result<(), Failure> {
         let spec = self.spec.clone().unwrap_or_else(|| self.folder.join(SPEC));
-        let job = Job::assemble(&JobSpec::load(&spec)?, &Console::new())?;
-        let disputed = disputed(&job).map_err(Failure::work)?;
+        let job = Job::assemble(&JobFile::load(&spec)?, &Console::new())?;
+        let disputed = disputed(job.claimable()).map_err(Failure::work)?;
         let record = PublishedRecord::open(&self.folder, &disputed, &job.identity);
         let mut record = record.map_err(Failure::work)?.about(self.step);
         let claim = *record.history().claim();
@@ -162,7 +162,7 @@ impl Sign {
         let own = record(
             engine.as_ref(),
             disputed,
-            &job.training,
+            job.plan(),
             folder,
             history,
             fault,

@@ -1,13 +1,16 @@
 //! `swarm-node job watch`.
 
-use std::fmt::Write;
+use std::collections::BTreeSet;
+use std::fmt::{self, Write};
 
 use clap::Args;
-use contracts::jobs::{JobState, JobView};
+use contracts::Address;
+use contracts::cursor::Cursor;
+use contracts::jobs::{JobEvent, JobState, JobView};
 use serde_json::json;
 use swarm_settle::tokens::token_text;
 
-use super::market::{JobId, MarketOptions, runtime, who};
+use super::market::{JobId, Market, MarketOptions, runtime, who};
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::{self, Answer, when};
@@ -72,7 +75,11 @@ impl Watch {
                     Err(error) => return Err(Failure::work(error)),
                 }
             }
-            self.tell(&view, options.json)
+            let refuted = match view.state {
+                JobState::Refuted => Refutation::of(&market, self.job).await?,
+                _ => None,
+            };
+            self.tell(&view, refuted, options.json)
         })
     }
 
@@ -90,9 +97,9 @@ impl Watch {
         }
     }
 
-    fn tell(&self, view: &JobView, json: bool) -> Result<(), Failure> {
+    fn tell(&self, view: &JobView, refuted: Option<Refutation>, json: bool) -> Result<(), Failure> {
         let tokens = |units| format!("{} tokens", token_text(units));
-        let rows = [
+        let mut rows = vec![
             ("job", self.job.to_string()),
             ("state", view.state.to_string()),
             ("deadline", when(view.deadline)),
@@ -108,6 +115,7 @@ impl Watch {
             ("worker bond", tokens(view.worker_bond)),
             ("challenger bond", tokens(view.challenger_bond)),
         ];
+        rows.extend(refuted.map(|found| ("refuted by", found.to_string())));
         let mut text = String::new();
         for (name, value) in &rows {
             // Writing to a string does not fail.
@@ -128,6 +136,8 @@ impl Watch {
             "reward_units": view.reward.to_string(),
             "worker_bond_units": view.worker_bond.to_string(),
             "challenger_bond_units": view.challenger_bond.to_string(),
+            "refuted_by": refuted.map(|found| found.challenger),
+            "in_a_game": refuted.map(|found| found.in_a_game),
         });
         Answer {
             text,
@@ -135,6 +145,57 @@ impl Watch {
             kept: String::new(),
         }
         .print(json)
+    }
+}
+
+/// Who refuted a claim, and how.
+#[derive(Clone, Copy, Debug)]
+struct Refutation {
+    challenger: Address,
+    /// Otherwise by what the worker had signed of a step.
+    in_a_game: bool,
+}
+
+impl Refutation {
+    /// As the events of the contract tell it; none where a reorganisation took it back.
+    async fn of(market: &Market, job: JobId) -> Result<Option<Self>, Failure> {
+        let contracts = &market.deployment.contracts;
+        let mut cursor = Cursor::new(contracts.escrow, contracts.block);
+        let (mut games, mut refuted) = (BTreeSet::new(), None);
+        loop {
+            let batch = cursor.poll(market.escrow.client()).await;
+            let batch = batch.map_err(Failure::work)?;
+            for log in &batch.logs {
+                match JobEvent::read(&log.inner) {
+                    Some(JobEvent::GameLost { job: of }) if of == job.0 => {
+                        games.insert(log.transaction_hash);
+                    }
+                    Some(JobEvent::Refuted {
+                        job: of,
+                        challenger,
+                    }) if of == job.0 => {
+                        refuted = Some((challenger, log.transaction_hash));
+                    }
+                    _ => {}
+                }
+            }
+            if batch.behind == 0 {
+                return Ok(refuted.map(|(challenger, transaction)| Self {
+                    challenger,
+                    in_a_game: games.contains(&transaction),
+                }));
+            }
+        }
+    }
+}
+
+impl fmt::Display for Refutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = match self.in_a_game {
+            true => "in a game that the worker lost",
+            false => "by what the worker had signed of a step",
+        };
+        write!(f, "{}, {how}", self.challenger)
     }
 }
 

@@ -8,10 +8,12 @@ use skippipe::measured::{Basis, Known, LinkMeasure, Measurements};
 use skippipe::path::{Hop, Peer};
 use skippipe::predict::Prediction;
 use skippipe::transcript::{Roster, StepRecord};
+use swarm_learn::pipelines::settings::Seat;
 
 use crate::cli::output;
 use crate::pipeline::paths::Wish;
 use crate::pipeline::run::Watcher;
+use crate::pipeline::status::met_in_words;
 
 /// Links that are shown, the slowest first.
 const LINKS: usize = 5;
@@ -125,6 +127,14 @@ impl Watcher for Lines {
     }
 
     fn stepped(&mut self, record: &StepRecord, took: Duration, prediction: Option<&Prediction>) {
+        if !record.met.is_empty() {
+            let (step, steps) = (record.step + 1, self.steps);
+            let met = met_in_words(record).join(", ");
+            let took = took.as_secs_f64();
+            return output::note(&format!(
+                "step {step}/{steps}: pipelines met: {met}, {took:.2} s"
+            ));
+        }
         let loss = record.loss();
         let visits: usize = record
             .passages
@@ -169,6 +179,10 @@ impl Watcher for Lines {
             Event::Dropped { hop } => {
                 format!("{} ({}) does not take part any more", hop.peer, hop.stage)
             }
+            Event::Admitted(admission) => format!(
+                "{} is a member from here on: {} admitted it in step {}",
+                admission.peer, admission.term.leader, admission.step
+            ),
             Event::Leads => "this peer leads from here on".to_owned(),
             Event::Joined(joined) => format!(
                 "{} holds {} ({:?})",
@@ -177,6 +191,10 @@ impl Watcher for Lines {
             _ => return,
         };
         output::note(&line);
+    }
+
+    fn fault_across(&mut self, seat: Seat, what: &str) {
+        output::note(&format!("{seat} {what}"));
     }
 
     fn alone(&mut self) {

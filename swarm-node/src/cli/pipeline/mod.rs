@@ -1,9 +1,11 @@
 //! `swarm-node pipeline`: a model too big for one machine, trained across peers.
 
+mod audit;
 mod lines;
 mod part;
 mod plan;
 mod replay;
+mod replay_all;
 mod status;
 
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ use super::console::Console;
 use super::failure::Failure;
 use super::options::Options;
 use super::part::{PartOptions, Role, parse_address};
+use super::subject::StageOptions;
 use crate::job::JobSpec;
 use crate::pipeline::blueprint::Assembled;
 
@@ -22,7 +25,9 @@ use crate::pipeline::blueprint::Assembled;
 /// The job is a TOML file with a part [pipeline] (see configs/nano/pipeline.toml). One peer starts
 /// it and waits for the others, who join by its address. Peers may come and go; whatever happens is
 /// in the transcript, and one machine can compute every step of it again, bit for bit. Without
-/// skips and with activations sent as f32 the result is the one of `job run`.
+/// skips and with activations sent as f32 the result is the one of `job run`. With a part
+/// [averaging], too, several pipelines train apart and meet after every so many steps, stage by stage
+/// (see configs/nano/pipelines.toml).
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct PipelineCommand {
@@ -34,7 +39,21 @@ const EXAMPLES: &str = "Examples:\n  swarm-node pipeline plan configs/nano/pipel
 pipeline start configs/nano/pipeline.toml --out runs/first\n  swarm-node pipeline join \
 /ip4/192.0.2.7/udp/4001/quic-v1 --out runs/second\n  swarm-node pipeline status runs/first\n  \
 swarm-node pipeline replay runs/first --out \
-model.safetensors";
+model.safetensors\n  swarm-node pipeline audit runs/second --step 7";
+
+/// What a peer keeps of its steps.
+#[derive(Debug, Args)]
+struct KeepOptions {
+    /// Keeps of its last N steps what came to this peer's stage, and its state before, so that they
+    /// can be audited and disputed alone (`pipeline audit`, `job launch`). Each takes as much disk
+    /// as the stage takes memory.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    keep_steps: u64,
+    /// Flips a bit of this peer's sum of gradients in a step, from 0, as a defective machine would,
+    /// to see what follows: all peers go on from what it comes to.
+    #[arg(long, value_name = "STEP")]
+    fault: Option<u64>,
+}
 
 #[derive(Debug, Subcommand)]
 enum PipelineAction {
@@ -58,6 +77,8 @@ enum PipelineAction {
         spec: PathBuf,
         #[command(flatten)]
         part: PartOptions,
+        #[command(flatten)]
+        keep: KeepOptions,
     },
     /// Joins a pipeline, or goes on where the folder stands.
     Join {
@@ -66,6 +87,8 @@ enum PipelineAction {
         address: String,
         #[command(flatten)]
         part: PartOptions,
+        #[command(flatten)]
+        keep: KeepOptions,
     },
     /// Shows where a pipeline stands: steps, losses, who holds what, and what did not go as
     /// planned.
@@ -77,12 +100,25 @@ enum PipelineAction {
         #[arg(long)]
         watch: bool,
     },
-    /// Computes every step of a transcript again, on this machine alone, and compares.
-    Replay {
-        /// Folder of a peer that has seen all steps.
+    /// Computes a step of one stage again, alone, and says who of its holders is wrong.
+    ///
+    /// The first line is right, wrong or cannot-tell (exit codes 0, 6, 7). What came to the stage,
+    /// and its state before, must be in the folder or in others (--from), where peers kept it; the
+    /// other stages are not computed.
+    Audit {
+        /// Folder of a peer.
         #[arg(value_name = "RUN")]
         folder: PathBuf,
-        /// Writes the whole model's weights, a safetensors file.
+        #[command(flatten)]
+        wanted: StageOptions,
+    },
+    /// Computes every step of a transcript again, on this machine alone, and compares.
+    Replay {
+        /// Folder of a peer that has seen all steps; where pipelines meet, one of each pipeline.
+        #[arg(value_name = "RUN", required = true)]
+        folders: Vec<PathBuf>,
+        /// Writes the whole model's weights, a safetensors file; where pipelines meet, those of the first
+        /// folder's.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
@@ -101,17 +137,24 @@ impl PipelineCommand {
                 memory,
                 network,
             } => plan::plan(spec, *memory, network.as_deref(), options),
-            PipelineAction::Start { spec, part } => {
+            PipelineAction::Start { spec, part, keep } => {
                 let spec = Box::new(JobSpec::load(spec)?);
-                part::take(part, &config, Role::First(spec), options)
+                part::take((part, keep), &config, Role::First(spec), options)
             }
-            PipelineAction::Join { address, part } => {
+            PipelineAction::Join {
+                address,
+                part,
+                keep,
+            } => {
                 let address = parse_address(address)?;
-                part::take(part, &config, Role::Newcomer(address), options)
+                part::take((part, keep), &config, Role::Newcomer(address), options)
+            }
+            PipelineAction::Audit { folder, wanted } => {
+                audit::audit(&config, folder, wanted, options)
             }
             PipelineAction::Status { folder, watch } => status::status(folder, *watch, options),
-            PipelineAction::Replay { folder, out } => {
-                replay::replay(&config, folder, out.as_deref(), options)
+            PipelineAction::Replay { folders, out } => {
+                replay_all::replay(&config, folders, out.as_deref(), options)
             }
         }
     }

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
+use skippipe::meeting::Replica;
 use skippipe::path::Stage;
 use swarm_learn::pipeline::worker::StageWorker;
 
-use super::assemble;
 use super::lines::Lines;
+use super::{KeepOptions, assemble};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::job::runtime;
@@ -18,6 +19,7 @@ use crate::cli::part::{Folder, Kind, Member, PartOptions, Role};
 use crate::config::Config;
 use crate::job::{JobSpec, certified};
 use crate::pipeline::blueprint::Assembled;
+use crate::pipeline::kept::{Keeping, KeepingWorker};
 use crate::pipeline::paths::Wish;
 use crate::pipeline::probe::compute;
 use crate::pipeline::run::{Ended, Running, run};
@@ -51,7 +53,7 @@ impl Kind for Pipelines<'_> {
 
 /// Takes part until the job is done, and prints what came of it.
 pub(super) fn take(
-    part: &PartOptions,
+    (part, keep): (&PartOptions, &KeepOptions),
     config: &Config,
     role: Role,
     options: &Options,
@@ -69,50 +71,59 @@ pub(super) fn take(
     }
     runtime()?.block_on(async {
         let member = folder.find(&kind, role, known).await?;
-        take_part(config, &folder, member, options).await
+        let keeping = Keeping {
+            folder: part.out.clone(),
+            steps: keep.keep_steps,
+            fault: keep.fault,
+        };
+        take_part(config, &folder, (member, keeping), options).await
     })
 }
 
 async fn take_part(
     config: &Config,
     folder: &Folder<'_>,
-    mut member: Member<Assembled>,
+    (mut member, keeping): (Member<Assembled>, Keeping),
     options: &Options,
 ) -> Result<(), Failure> {
     let engine = certified(&config.engine, config.engine.workers())?;
     let Member {
         assembled,
         again,
+        is_late,
         place,
         ..
     } = &member;
-    // Who has taken part before has lost its stage, and is given one.
-    let place = place.filter(|_| !*again);
-    let stage = place.map(|place| Stage((place % assembled.blueprint.model.stages()) as u16));
-    let made = || {
-        let blueprint = assembled.blueprint.clone();
-        StageWorker::new(blueprint, engine.clone(), stage).map_err(Failure::work)
-    };
+    // Who has taken part before has lost its stage, and who comes late has none: it is given one.
+    let again = *again || *is_late;
+    let place = place.filter(|_| !again);
+    // Of several pipelines, those of the first come first; in each, peers hold stages by turns.
+    let peers = assembled.settings.peers as usize;
+    let pipeline = Replica((member.place.unwrap_or(0) / peers.max(1)) as u32);
+    let (blueprint, settings) = assembled.of(pipeline);
+    let place = place.map(|place| place % peers.max(1));
+    let stage = place.map(|place| Stage((place % blueprint.model.stages()) as u16));
+    let made = || StageWorker::new(blueprint.clone(), engine.clone(), stage).map_err(Failure::work);
     let times = match stage {
         Some(stage) => {
-            let times = compute::times(&mut made()?, &assembled.blueprint, stage);
+            let times = compute::times(&mut made()?, &blueprint, stage);
             Some(times.map_err(Failure::work)?)
         }
         None => None,
     };
-    let worker = made()?;
+    let worker = KeepingWorker::new(made()?, keeping);
     folder.be_ready::<Pipelines<'_>>(&mut member).await?;
     let Member {
         charter,
         assembled,
-        again,
         handle,
         mut events,
         ..
     } = member;
-    let pipeline = charter.spec.pipeline.as_ref();
+    let spec = charter.spec.pipeline.as_ref();
     let running = Running {
-        settings: assembled.settings.clone(),
+        settings,
+        across: assembled.across.clone(),
         worker,
         signer: folder.signer.clone(),
         handle: handle.clone(),
@@ -120,12 +131,12 @@ async fn take_part(
         again,
         wish: Wish {
             microbatches: assembled.settings.microbatches,
-            visits: pipeline
+            visits: spec
                 .and_then(|one| one.visits)
                 .unwrap_or(assembled.settings.stages),
             sizes: assembled.sizes.clone(),
         },
-        full_every: pipeline.map_or(0, |pipeline| pipeline.full_every),
+        full_every: spec.map_or(0, |spec| spec.full_every),
         frame_bytes: u32::try_from(assembled.state_bytes).unwrap_or(u32::MAX),
         charter,
         folder: folder.path(),
@@ -156,7 +167,7 @@ fn finish(
     let state = ended
         .worker
         .as_ref()
-        .map(StageWorker::train_state)
+        .map(|kept| kept.worker().train_state())
         .transpose();
     if let (Some(Some(state)), Some((stage, _))) = (state.map_err(Failure::work)?, ended.held) {
         let path = out.join(format!("stage-{:02}.safetensors", stage.0));
@@ -175,8 +186,13 @@ fn finish(
     }
     let _ = writeln!(
         text,
-        "folder       {}: check it with `swarm-node pipeline replay {}`",
-        part.folder, part.folder
+        "folder       {}: check it with `swarm-node pipeline replay {}{}",
+        part.folder,
+        part.folder,
+        match assembled.across {
+            Some(_) => " FOLDER…`, with a folder of each other pipeline",
+            None => "`",
+        }
     );
     let json = serde_json::to_string(&part).map_err(Failure::work)?;
     let kept = part.folder.clone();

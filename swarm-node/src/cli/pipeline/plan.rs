@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use skippipe::path::Peer;
-use swarm_model::stages::StagedModel;
+use swarm_model::stages::{StagedModel, bottleneck};
 
 use super::assemble;
 use super::lines::{measured, predicted};
@@ -30,12 +30,40 @@ struct Outlook {
     /// Bytes of an activation between peers, and of a step's activations and gradients in all.
     hop_bytes: u64,
     step_bytes: u64,
+    /// Where pipelines meet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meetings: Option<MeetingsOutlook>,
+    /// Learned maps at boundaries, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bottleneck: Option<BottleneckOutlook>,
     /// What a step should take, where measurements were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<ExpectedStep>,
     /// Whether every stage fits into a peer's memory, where that was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     fits: Option<bool>,
+}
+
+/// Pipelines that meet.
+#[derive(Serialize)]
+struct MeetingsOutlook {
+    pipelines: u32,
+    /// Steps of a pipeline between two meetings, and meetings in all.
+    every: u64,
+    rounds: u64,
+    /// Most bytes that who speaks for a stage sends to another pipeline, by stage.
+    bytes: Vec<usize>,
+}
+
+/// What a bottleneck is to each stage.
+#[derive(Serialize)]
+struct BottleneckOutlook {
+    /// Numbers of a token that are sent, and that the residual stream has.
+    sent: usize,
+    width: usize,
+    /// Parameters of the two maps, and of the embedding that is added; 0 without a residual path.
+    maps: u64,
+    embedding: u64,
 }
 
 /// What a step should take.
@@ -64,11 +92,60 @@ struct StageOutlook {
     fits: Option<bool>,
 }
 
+/// What a peer's memory holds beside a stage's parameters.
+#[derive(Clone, Copy)]
+struct Held {
+    /// Bytes of an activation as it goes from stage to stage.
+    hop: u64,
+    /// Bytes of the residual stream of a microbatch.
+    stream: u64,
+    /// Microbatches at a time.
+    slots: u64,
+    /// Visits of a step.
+    visits: u64,
+}
+
 /// Bytes that a peer needs for a stage, about: parameters, two moments, a sum of gradients and the
 /// gradients of its visits of a step; what goes in and out and waits for each slot, and what the
 /// layers of one microbatch keep on their way back (some sixteen times the residual stream).
-fn stage_bytes(parameters: u64, layers: usize, hop: u64, slots: u64, visits: u64) -> u64 {
-    parameters * 4 * (4 + visits) + hop * 3 * slots + hop * 16 * layers as u64
+fn stage_bytes(parameters: u64, layers: usize, held: Held) -> u64 {
+    let Held {
+        hop,
+        stream,
+        slots,
+        visits,
+    } = held;
+    parameters * 4 * (4 + visits) + hop * 3 * slots + stream * 16 * layers as u64
+}
+
+/// Numbers of all these parameters.
+fn elements(parameters: &[(String, Vec<usize>)]) -> u64 {
+    let sizes = parameters.iter().map(|(_, shape)| shape.iter().product());
+    sizes.map(|size: usize| size as u64).sum()
+}
+
+/// The same model in another number of stages, with the same boundaries; none where it has not so
+/// many layers.
+fn cut_again(model: &StagedModel, stages: usize) -> Option<StagedModel> {
+    let cut = StagedModel::new(model.config().clone(), stages).ok()?;
+    match model.bottleneck() {
+        Some(bottleneck) => cut.with_bottleneck(bottleneck).ok(),
+        None => Some(cut),
+    }
+}
+
+fn at_boundaries(model: &StagedModel) -> Option<BottleneckOutlook> {
+    model.bottleneck()?;
+    let (mut embedding, mut maps) = (model.parameters(1), model.parameters(1));
+    let part = |name: &str| bottleneck::part_of(name).map(|(_, part)| part == "embedding");
+    embedding.retain(|(name, _)| part(name) == Some(true));
+    maps.retain(|(name, _)| part(name) == Some(false));
+    Some(BottleneckOutlook {
+        sent: model.sent_width(),
+        width: model.config().hidden_size,
+        maps: elements(&maps),
+        embedding: elements(&embedding),
+    })
 }
 
 /// Prints what each stage needs.
@@ -87,17 +164,20 @@ pub(super) fn plan(
         .and_then(|one| one.visits)
         .unwrap_or(settings.stages);
     let memory = memory.map(|mebibytes| mebibytes << 20);
+    let model = &assembled.blueprint.model;
+    let [rows, length] = assembled.blueprint.shape;
     let need = |stages: usize, stage: usize| {
-        let model = StagedModel::new(assembled.blueprint.model.config().clone(), stages).ok()?;
-        let shapes = model.parameters(stage).into_iter();
-        let parameters: u64 = shapes
-            .map(|(_, shape)| shape.iter().product::<usize>() as u64)
-            .sum();
+        let model = cut_again(model, stages)?;
+        let parameters = elements(&model.parameters(stage));
         let layers = model.layers(stage)?.len();
         let peers = (settings.peers as usize + stages - 1 - stage) / stages;
-        let kept = u64::from(settings.microbatches).div_ceil(peers.max(1) as u64);
-        let (hop, slots) = (assembled.hop_bytes, settings.slots as u64);
-        let bytes = stage_bytes(parameters, layers, hop, slots, kept);
+        let held = Held {
+            hop: assembled.hop_bytes,
+            stream: (rows * length * model.config().hidden_size * 4) as u64,
+            slots: settings.slots as u64,
+            visits: u64::from(settings.microbatches).div_ceil(peers.max(1) as u64),
+        };
+        let bytes = stage_bytes(parameters, layers, held);
         Some((parameters, layers, peers as u32, bytes))
     };
     let stages = assembled.stages().filter_map(|stage| {
@@ -125,6 +205,18 @@ pub(super) fn plan(
         microbatches: settings.microbatches,
         hop_bytes,
         step_bytes: hop_bytes * hops,
+        meetings: assembled.across.as_ref().map(|across| MeetingsOutlook {
+            pipelines: across.settings.pipelines,
+            every: across.interval.get(),
+            rounds: settings.steps / across.interval.steps(1),
+            bytes: across
+                .settings
+                .sizes
+                .iter()
+                .map(|one| one.contribution)
+                .collect(),
+        }),
+        bottleneck: at_boundaries(model),
         expected: network
             .map(|network| expected(&assembled, network, visits))
             .transpose()?,
@@ -198,6 +290,30 @@ impl Outlook {
             self.hop_bytes as f64 / 1e3,
             self.step_bytes as f64 / 1e6
         );
+        if let Some(meetings) = &self.meetings {
+            let bytes = meetings
+                .bytes
+                .iter()
+                .map(|bytes| format!("{:.2}", *bytes as f64 / 1e6));
+            let _ = writeln!(
+                text,
+                "pipelines    {} of {} peers each, which meet {} times, after every {} steps; stages send {} MB \
+                 each time",
+                meetings.pipelines,
+                self.peers,
+                meetings.rounds,
+                meetings.every,
+                bytes.collect::<Vec<String>>().join(", ")
+            );
+        }
+        if let Some(bottleneck) = &self.bottleneck {
+            let _ = writeln!(
+                text,
+                "bottleneck   {} of {} numbers a token; in each stage {} parameters of maps, {} of the \
+                 embedding of its own",
+                bottleneck.sent, bottleneck.width, bottleneck.maps, bottleneck.embedding
+            );
+        }
         for stage in &self.stages {
             let fits = match stage.fits {
                 Some(true) => ", fits",

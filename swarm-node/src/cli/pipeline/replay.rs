@@ -1,14 +1,15 @@
 //! Every step of a transcript, computed again on this machine alone.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use reproducible_ops::engine::Engine;
+use reproducible_ops::weights::Weights;
 use serde::Serialize;
 use skippipe::content::Digest;
-use skippipe::path::Hop;
+use skippipe::meeting::Replica;
 use skippipe::replay::{Replay, ReplayError};
-use skippipe::transcript::{Statement, StepRecord};
-use swarm_identity::PeerId;
-use swarm_identity::key::{PublicKey, SignatureBytes};
+use skippipe::statements;
 use swarm_learn::pipeline::worker::StageWorker;
 use verde::audit::Verdict;
 
@@ -20,7 +21,9 @@ use crate::cli::output::{self, Answer};
 use crate::cli::part::charter_of;
 use crate::config::Config;
 use crate::job::certified;
-use crate::pipeline::transcript;
+use crate::pipeline::blueprint::Assembled;
+use crate::pipeline::seats::Keys;
+use crate::pipeline::transcript::{self, Entry};
 
 /// What a replay found.
 #[derive(Serialize)]
@@ -36,7 +39,7 @@ struct Replayed {
 }
 
 /// Computes a folder's transcript again and prints whether it is right.
-pub(super) fn replay(
+pub(super) fn of_one(
     config: &Config,
     folder: &Path,
     out: Option<&Path>,
@@ -44,19 +47,11 @@ pub(super) fn replay(
 ) -> Result<(), Failure> {
     let charter = charter_of(folder)?;
     let entries = transcript::read(folder).map_err(Failure::work)?;
-    let peers = charter.peers().map_err(Failure::work)?;
+    let mut keys = Keys::new(&charter.peers().map_err(Failure::work)?);
     let console = Console::new();
     let assembled = assemble(&charter.spec, &console)?;
     let engine = certified(&config.engine, config.engine.workers())?;
-    let (mut stages, mut states) = (Vec::new(), Vec::new());
-    for stage in assembled.stages() {
-        let blueprint = assembled.blueprint.clone();
-        let worker = StageWorker::new(blueprint, engine.clone(), Some(stage));
-        let worker = worker.map_err(Failure::work)?;
-        states.extend(worker.state().map_err(Failure::work)?);
-        stages.push(worker);
-    }
-    let mut replay = Replay::new(stages, states, assembled.settings.keep_every);
+    let mut replay = begin(&assembled, &engine, Replica(0))?;
     let (mut statements, mut signatures, mut wrong) = (0, 0, None);
     for entry in &entries {
         let replayed = match replay.step(&entry.record) {
@@ -74,26 +69,23 @@ pub(super) fn replay(
                 break;
             }
         };
-        for (hop, state, signature) in &entry.states {
-            let expected = replayed.states.get(hop.stage.index());
-            if expected != Some(state) {
-                wrong = Some(format!(
-                    "step {}: {} stated another state of {} than it has",
-                    entry.record.step, hop.peer, hop.stage
-                ));
+        for joined in &entry.record.joined {
+            if let Err(why) = keys.joined(assembled.settings.job, joined) {
+                wrong = Some(format!("step {}: {why}", entry.record.step));
+                break;
             }
-            let job = assembled.settings.job;
-            statements += 1;
-            match is_signed(job, &entry.record, (*hop, *state), signature, &peers) {
-                Some(true) => signatures += 1,
-                Some(false) => {
-                    wrong = Some(format!(
-                        "step {}: the signature of {} is not its own",
-                        entry.record.step, hop.peer
-                    ));
-                }
-                None => {}
+        }
+        // Statements are of the record, and none of one whose admissions are not what was signed.
+        if wrong.is_some() {
+            break;
+        }
+        let stated = stated(assembled.settings.job, entry, &replayed, &keys);
+        match stated {
+            Ok(counts) => {
+                statements += counts.0;
+                signatures += counts.1;
             }
+            Err(why) => wrong = Some(why),
         }
         if wrong.is_some() {
             break;
@@ -101,15 +93,7 @@ pub(super) fn replay(
         output::note(&format!("step {} is as recorded", entry.record.step + 1));
     }
     if let (Some(path), None) = (out, &wrong) {
-        let mut whole = reproducible_ops::weights::Weights::default();
-        for worker in replay.stages() {
-            if let Some(state) = worker.train_state().map_err(Failure::work)? {
-                for (name, tensor) in state.params.iter() {
-                    whole.insert(name, tensor.clone());
-                }
-            }
-        }
-        whole.save(path).map_err(Failure::work)?;
+        save(&replay, path)?;
     }
     let found = Replayed {
         job: assembled.job.clone(),
@@ -136,28 +120,52 @@ pub(super) fn replay(
     }
 }
 
-/// Whether a peer signed what is stated; none where there is no signature.
-fn is_signed(
-    job: Digest,
-    record: &StepRecord,
-    (hop, state): (Hop, Digest),
-    signature: &[u8],
-    peers: &[PeerId],
-) -> Option<bool> {
-    if signature.is_empty() {
-        return None;
+/// All stages of a pipeline before its first step.
+pub(super) fn begin(
+    assembled: &Assembled,
+    engine: &Arc<dyn Engine>,
+    pipeline: Replica,
+) -> Result<Replay<StageWorker>, Failure> {
+    let (blueprint, settings) = assembled.of(pipeline);
+    let (mut stages, mut states) = (Vec::new(), Vec::new());
+    for stage in assembled.stages() {
+        let worker = StageWorker::new(blueprint.clone(), engine.clone(), Some(stage));
+        let worker = worker.map_err(Failure::work)?;
+        states.extend(worker.state().map_err(Failure::work)?);
+        stages.push(worker);
     }
-    let statement = Statement {
-        job,
-        step: record.step,
-        record: record.digest(),
-        stage: hop.stage,
-        state,
-    };
-    let key = peers
-        .get(hop.peer.index())
-        .and_then(|peer| PublicKey::try_from(*peer).ok());
-    let signature: Option<SignatureBytes> = signature.try_into().ok();
-    let (key, signature) = key.zip(signature)?;
-    Some(key.verify(&statement.digest().0, &signature))
+    Ok(Replay::new(stages, states, settings.keep_every))
+}
+
+/// How many statements of a step there are, and how many of them are signed; an error where one is
+/// not of what was computed, or its signature not its peer's own.
+pub(super) fn stated(
+    job: Digest,
+    entry: &Entry,
+    replayed: &skippipe::replay::Replayed,
+    keys: &Keys,
+) -> Result<(usize, usize), String> {
+    let step = entry.record.step;
+    let (stated, signed) = entry
+        .statements(job, keys)
+        .map_err(|foreign| format!("step {step}: {foreign}"))?;
+    let faults = statements::of_step(&entry.record, replayed, &stated);
+    if faults.is_empty() {
+        return Ok((stated.len(), signed));
+    }
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    Err(format!("step {step}: {}", faults.join("; ")))
+}
+
+/// Writes the parameters of all stages.
+pub(super) fn save(replay: &Replay<StageWorker>, path: &Path) -> Result<(), Failure> {
+    let mut whole = Weights::default();
+    for worker in replay.stages() {
+        if let Some(state) = worker.train_state().map_err(Failure::work)? {
+            for (name, tensor) in state.params.iter() {
+                whole.insert(name, tensor.clone());
+            }
+        }
+    }
+    whole.save(path).map_err(Failure::work)
 }

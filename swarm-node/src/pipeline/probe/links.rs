@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use skippipe::content::Digest;
-use skippipe::measured::{Measurements, StageTimes};
-use skippipe::path::Peer;
+use skippipe::measured::{Measurements, Observed, Part, Report, StageTimes};
+use skippipe::path::{Peer, Stage};
+use skippipe::topology::Micros;
 use swarm_identity::PeerId;
 use swarm_net::{
     Behaviour, ChannelEvent, ChannelEvents, ChannelLimits, Channels, Handle, StartError,
@@ -27,6 +28,11 @@ pub struct Links {
     begun: Instant,
     /// How often what is known has changed.
     revision: u64,
+    me: Peer,
+    /// What was seen since the first step.
+    observed: Observed,
+    /// This peer's report before it; none before that is refined.
+    measured: Option<Report>,
 }
 
 /// What measurements begin with.
@@ -93,6 +99,9 @@ impl Links {
             folder,
             begun: Instant::now(),
             revision: 0,
+            me,
+            observed: Observed::new(),
+            measured: None,
         };
         let outputs = links.prober.start(Duration::ZERO);
         links.carry_out(outputs);
@@ -114,7 +123,7 @@ impl Links {
         let input = match event {
             ChannelEvent::Up(peer) => number(&peer).map(Input::Found),
             ChannelEvent::Down(peer) => number(&peer).map(Input::Lost),
-            ChannelEvent::Frame { from, bytes } => {
+            ChannelEvent::Frame { from, bytes, .. } => {
                 let word = number(&from).zip(Word::from_bytes(&bytes));
                 if word.is_none() {
                     self.handle.report(from, Behaviour::Malformed);
@@ -123,6 +132,23 @@ impl Links {
             }
         };
         input.map_or_else(Vec::new, |input| self.handle_input(input))
+    }
+
+    /// There is one peer more.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn add(&mut self, peer: PeerId) -> Result<(), StartError> {
+        self.channels.add(peer)?;
+        self.peers.push(peer);
+        self.prober.set_peers(self.peers.len() as u32);
+        Ok(())
+    }
+
+    /// There are so many peers, and those beyond are none any more.
+    pub fn keep_first(&mut self, peers: usize) {
+        self.peers.truncate(peers);
+        self.prober.set_peers(self.peers.len() as u32);
     }
 
     /// Time passed.
@@ -138,6 +164,36 @@ impl Links {
     /// What is known.
     pub fn known(&self) -> &Measurements {
         self.prober.known()
+    }
+
+    /// A message of a step arrived.
+    pub fn arrived(&mut self, from: Peer, bytes: usize, took: Duration) {
+        self.observed.arrived(from, bytes as u64, micros(took));
+    }
+
+    /// A piece of a step's work was done.
+    pub fn worked(&mut self, part: Part, took: Duration) {
+        self.observed.worked(part, micros(took));
+    }
+
+    /// What was seen of work is of another stage than that which this peer holds.
+    pub fn forget_work(&mut self) {
+        self.observed.forget_work();
+    }
+
+    /// Tells everybody what steps have shown, where that is clearly another than was known.
+    pub fn refine(&mut self, stage: Option<Stage>) -> Vec<Fault> {
+        let report = self.prober.known().report(self.me);
+        let report = report.cloned().unwrap_or_default();
+        let measured = self.measured.get_or_insert_with(|| report.clone());
+        let peers = self.peers.len() as u32;
+        match self.observed.refine(peers, &report, measured, stage) {
+            Some(refined) => {
+                let outputs = self.prober.say(refined);
+                self.carry_out(outputs)
+            }
+            None => Vec::new(),
+        }
     }
 
     /// How often that has changed.
@@ -180,4 +236,8 @@ impl Links {
         }
         faults
     }
+}
+
+fn micros(time: Duration) -> Micros {
+    Micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }

@@ -16,7 +16,7 @@ pub const WAIT_TIME: Duration = Duration::from_secs(30);
 /// Longest that reports are waited for when all pairs are over.
 const REPORT_TIME: Duration = Duration::from_secs(10);
 /// Reports that one peer may send while this one runs; more are ignored.
-const MAX_REPORTS: u32 = 64;
+const MAX_REPORTS: u32 = 256;
 
 /// What happens to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +113,12 @@ impl Prober {
             reported: Some(now),
             ..Self::new(me, peers, 0, report.times, now)
         }
+    }
+
+    /// There are so many peers from here on. Those that were not there at the start are not
+    /// measured: links to them are estimated.
+    pub fn set_peers(&mut self, peers: u32) {
+        self.peers = peers;
     }
 
     /// Begins.
@@ -287,6 +293,10 @@ impl Prober {
             pairs: std::mem::take(&mut self.measured),
             times: self.times,
         };
+        self.keep_own(report);
+    }
+
+    fn keep_own(&mut self, report: Report) {
         if let Err(error) = self.known.insert(self.me, report.clone(), self.peers) {
             self.outputs.push(Output::Fault {
                 peer: self.me,
@@ -295,6 +305,12 @@ impl Prober {
         }
         self.outputs.push(Output::Known(self.me));
         self.say_to_all(&Word::Report(report));
+    }
+
+    /// This peer's report is another from here on.
+    pub fn say(&mut self, report: Report) -> Vec<Output> {
+        self.keep_own(report);
+        std::mem::take(&mut self.outputs)
     }
 
     fn say_report(&mut self, to: Peer) {

@@ -11,7 +11,7 @@ use super::blocking::{
 use super::few::Strip;
 use super::isa::Isa;
 use super::kernel::{Layout, Target, Tile};
-use super::lanes::{Half, Kept, Lanes};
+use super::lanes::{Bf16, F16, Kept, Lanes};
 use super::on_isa::on_isa;
 use super::pack::{self, View};
 use super::scratch::Areas;
@@ -36,7 +36,9 @@ pub(super) enum Source {
     /// Panels of all `n` columns, k-block after k-block.
     Packed { start: *const f32, n: usize },
     /// The same of upper halves.
-    PackedHalves { start: *const Half, n: usize },
+    PackedBf16 { start: *const Bf16, n: usize },
+    /// The same of binary16.
+    PackedF16 { start: *const F16, n: usize },
 }
 
 /// Some rows and columns of an output. Columns start at a multiple of
@@ -165,12 +167,20 @@ unsafe fn two_levels<I: Isa>(matrix: &Matrix, region: &Region, ks: Range<usize>,
             };
             // SAFETY: columns and steps are parts of the caller's region and axis.
             unsafe {
-                if let Source::PackedHalves { start, n } = matrix.b {
-                    let b = packed::<I, Half>(start, n, matrix.k, &part.cols);
-                    blocks_of_c::<I, Half>(matrix, &part, &steps, &b, areas.a);
-                } else {
-                    let b = right::<I>(matrix, part.rows.len(), &part.cols, &steps.span, areas.b);
-                    blocks_of_c::<I, f32>(matrix, &part, &steps, &b, areas.a);
+                match matrix.b {
+                    Source::PackedBf16 { start, n } => {
+                        let b = packed::<I, Bf16>(start, n, matrix.k, &part.cols);
+                        blocks_of_c::<I, Bf16>(matrix, &part, &steps, &b, areas.a);
+                    }
+                    Source::PackedF16 { start, n } => {
+                        let b = packed::<I, F16>(start, n, matrix.k, &part.cols);
+                        blocks_of_c::<I, F16>(matrix, &part, &steps, &b, areas.a);
+                    }
+                    Source::Packed { .. } | Source::Strided { .. } => {
+                        let rows = part.rows.len();
+                        let b = right::<I>(matrix, rows, &part.cols, &steps.span, areas.b);
+                        blocks_of_c::<I, f32>(matrix, &part, &steps, &b, areas.a);
+                    }
                 }
             }
         }
@@ -398,7 +408,9 @@ unsafe fn right<I: Isa>(
 ) -> Right<f32> {
     match matrix.b {
         Source::Packed { start, n } => packed::<I, f32>(start, n, matrix.k, cols),
-        Source::PackedHalves { .. } => unreachable!("invariant: halves are never made floats"),
+        Source::PackedBf16 { .. } | Source::PackedF16 { .. } => {
+            unreachable!("invariant: halves are never made floats")
+        }
         Source::Strided { view, end } => {
             let part = view.at(cols.start, span.start);
             if reads_in_place::<I>(part, end, rows, cols.len(), span.len()) {

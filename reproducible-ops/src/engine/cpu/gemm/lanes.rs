@@ -1,5 +1,7 @@
 //! What the micro-kernel needs from a vector unit, and the one-lane unit that defines the bits.
 
+use crate::tensor::HalfFormat;
+
 /// The bits that every NaN result is stored as.
 pub(super) const CANONICAL_NAN: u32 = 0x7fc0_0000;
 
@@ -27,7 +29,9 @@ pub(super) trait Lanes: Copy {
     /// `LANES` floats from `p`.
     unsafe fn load(p: *const f32) -> Self;
     /// `LANES` floats whose upper halves lie from `p`; their lower halves are zero.
-    unsafe fn load_halves(p: *const u16) -> Self;
+    unsafe fn load_bf16(p: *const u16) -> Self;
+    /// `LANES` floats that lie from `p` as IEEE binary16; a NaN is some NaN of the same sign.
+    unsafe fn load_f16(p: *const u16) -> Self;
     /// The first `n < LANES` floats from `p`, the other lanes +0.
     unsafe fn load_first(p: *const f32, n: usize) -> Self;
     /// The first four columns of `LANES` rows, `stride` apart.
@@ -64,12 +68,12 @@ impl Kept for f32 {
     }
 }
 
-/// The upper half of a float whose lower half is zero: a bfloat16.
+/// The upper half of a float whose lower half is zero.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-pub(super) struct Half(u16);
+pub(super) struct Bf16(u16);
 
-impl Half {
+impl Bf16 {
     /// Whether a float is one.
     pub(super) fn is(value: f32) -> bool {
         value.to_bits() & 0xffff == 0
@@ -81,11 +85,24 @@ impl Half {
     }
 }
 
-impl Kept for Half {
+impl Kept for Bf16 {
     #[inline(always)]
     unsafe fn load<V: Lanes>(p: *const Self) -> V {
-        // SAFETY: the caller's contract; a half is a `u16`.
-        unsafe { V::load_halves(p.cast()) }
+        // SAFETY: the caller's contract; it is a `u16`.
+        unsafe { V::load_bf16(p.cast()) }
+    }
+}
+
+/// A float as IEEE binary16.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub(super) struct F16(u16);
+
+impl Kept for F16 {
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(p: *const Self) -> V {
+        // SAFETY: the caller's contract; it is a `u16`.
+        unsafe { V::load_f16(p.cast()) }
     }
 }
 
@@ -133,9 +150,14 @@ impl Lanes for f32 {
         unsafe { *p }
     }
     #[inline(always)]
-    unsafe fn load_halves(p: *const u16) -> Self {
+    unsafe fn load_bf16(p: *const u16) -> Self {
         // SAFETY: the caller's pointer is valid for one half.
-        unsafe { Self::from_bits(u32::from(*p) << 16) }
+        unsafe { Self::from_bits(HalfFormat::Bf16.widen(*p)) }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(p: *const u16) -> Self {
+        // SAFETY: the caller's pointer is valid for one half.
+        unsafe { Self::from_bits(HalfFormat::F16.widen(*p)) }
     }
     #[inline(always)]
     unsafe fn load_first(_p: *const f32, _n: usize) -> Self {

@@ -54,6 +54,7 @@ mod x86;
 pub use blocking::K_BLOCK;
 pub use operand::{GemmError, Operand};
 pub use packed::PackedB;
+pub(in crate::engine::cpu) use packed::panel_columns;
 pub use problem::{Gemm, Offsets, Rhs, Shape};
 pub use scratch::GemmScratch;
 pub use split::Bound;

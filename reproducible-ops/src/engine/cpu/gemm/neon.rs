@@ -89,9 +89,14 @@ impl Lanes for float32x4_t {
         unsafe { vld1q_f32(p) }
     }
     #[inline(always)]
-    unsafe fn load_halves(p: *const u16) -> Self {
+    unsafe fn load_bf16(p: *const u16) -> Self {
         // SAFETY: see above.
         unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p))) }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(p: *const u16) -> Self {
+        // SAFETY: see above.
+        unsafe { vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))) }
     }
     #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> Self {

@@ -1,12 +1,14 @@
 //! Memory for one thread's packed blocks, allocated once and reused by every call.
 
+use bytemuck::{Pod, Zeroable};
+
 use super::blocking::{A_FLOATS, B_FLOATS, DEEP_COLS, DEEP_LEVELS, DEEP_ROWS};
 
 /// Floats of one cache line.
 pub(super) const LINE: usize = 16;
 
 /// A cache line: the alignment of packed panels.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C, align(64))]
 struct CacheLine([f32; LINE]);
 
@@ -22,6 +24,21 @@ impl Aligned {
 
     pub(super) fn len(&self) -> usize {
         self.0.len() * LINE
+    }
+
+    /// The memory as numbers of two bytes.
+    pub(super) fn halves(&self) -> &[u16] {
+        bytemuck::cast_slice(&self.0)
+    }
+
+    /// The memory as numbers of two bytes, to be written.
+    pub(super) fn halves_mut(&mut self) -> &mut [u16] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
+
+    /// The floats.
+    pub(super) fn floats(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.0)
     }
 
     pub(super) fn as_ptr(&self) -> *const f32 {

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::engine::cpu::InstructionSet;
+use crate::tensor::{self as host, HalfFormat};
 
 /// One output by the definition: chains of `fma` over 256 products, then chains of `add` over 256
 /// numbers until one is left.
@@ -312,6 +313,107 @@ fn halves_have_the_bits_of_the_definition() {
         for lie in [Lie::Rows, Lie::Wide] {
             check_numbers(Shape { m, n, k }, Lie::Rows, lie, Numbers::half);
         }
+    }
+}
+
+/// An operand that came at two bytes a number: any bits of either format, read back and multiplied.
+fn check_of_halves(shape: Shape, format: HalfFormat, mut bits: impl FnMut(usize) -> u16) {
+    let Shape { m, n, k } = shape;
+    let bits: Vec<u16> = (0..n * k).map(&mut bits).collect();
+    let mut numbers = Numbers((m + n + k) as u64);
+    let a = Tensor::new(Lie::Rows, m, k, 0, || numbers.plain());
+    let widened = bits
+        .iter()
+        .map(|&bits| canonical(f32::from_bits(format.widen(bits))));
+    let b = Tensor {
+        data: widened.collect(),
+        offset: 0,
+        row_stride: k,
+        k_stride: 1,
+    };
+    let stride = n + 2;
+    let untouched = vec![7.5; m * stride + 1];
+    let want = expected(shape, &a, &b, stride, &[Offsets::default()], &untouched);
+    let kept = host::Tensor::from_halves([n, k], format, bits).unwrap();
+    for isa in InstructionSet::available() {
+        let packed = PackedB::of_halves(isa, kept.halves().unwrap(), n, k).unwrap();
+        let mut words = vec![0; n * k];
+        packed.rows(&mut words);
+        assert_eq!(words, self::bits(&b.data), "{isa} {shape:?} {format:?}");
+        let padded = n.next_multiple_of(panel_columns(isa)) * k;
+        assert!(packed.bytes() < 2 * padded + 64);
+        let gemm = Gemm::new(isa, shape, a.operand(), Rhs::Packed(&packed), stride).unwrap();
+        for parts in [1, 3] {
+            let mut c = untouched.clone();
+            run_in_parts(&gemm, &mut c, parts);
+            assert_bits(&c, &want, &(isa, shape, format, parts));
+        }
+    }
+}
+
+#[test]
+fn what_comes_as_halves_has_the_bits_of_the_definition() {
+    let small = (1..=16).flat_map(|m| [(m, 33, 17), (m, 129, 257)]);
+    let large = [
+        (3, 700, 1025),
+        (2, 70, 65_537),
+        (7, 551, 258),
+        (171, 100, 300),
+        (1, 1, 1),
+        (2, 0, 3),
+        (2, 3, 0),
+    ];
+    for (m, n, k) in small.chain(large) {
+        let shape = Shape { m, n, k };
+        let mut numbers = Numbers(7);
+        check_of_halves(shape, HalfFormat::Bf16, |_| {
+            (numbers.wild().to_bits() >> 16) as u16
+        });
+        // Between −2 and 2, with subnormals, zeros, infinities and NaN in between.
+        check_of_halves(shape, HalfFormat::F16, |_| match numbers.next() % 64 {
+            0 => numbers.next() as u16,
+            1..8 => numbers.next() as u16 & 0x83ff,
+            _ => numbers.next() as u16 & 0xbfff,
+        });
+    }
+}
+
+/// `1 · x` for every x of two bytes, in tiles of all heights.
+#[test]
+fn every_half_is_multiplied_as_the_f32_of_its_value() {
+    for format in HalfFormat::ALL {
+        for isa in InstructionSet::available() {
+            let (n, k) = (1 << 16, 1);
+            let kept = host::Tensor::from_halves([n, k], format, (0..=u16::MAX).collect()).unwrap();
+            let packed = PackedB::of_halves(isa, kept.halves().unwrap(), n, k).unwrap();
+            for m in [1, 2, 3, 4, 6, 14, 15] {
+                let a = Tensor::new(Lie::Rows, m, k, 0, || 1.0);
+                let shape = Shape { m, n, k };
+                let gemm = Gemm::new(isa, shape, a.operand(), Rhs::Packed(&packed), n).unwrap();
+                let mut c = vec![0.0; m * n];
+                gemm.run(&mut c, &mut dirty()).unwrap();
+                for (cell, found) in c.iter().enumerate() {
+                    let x = f32::from_bits(format.widen((cell % n) as u16));
+                    // The chain starts at +0, to which −0 is added.
+                    let want = canonical(1f32.mul_add(x, 0.0));
+                    assert_eq!(
+                        found.to_bits(),
+                        want.to_bits(),
+                        "{format:?} {isa} {m} {x:e}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn halves_of_another_size_are_refused() {
+    let isa = InstructionSet::detect();
+    let kept = host::Tensor::from_halves([4, 6], HalfFormat::Bf16, vec![0; 24]).unwrap();
+    for (n, k) in [(4, 5), (4, 7), (usize::MAX, 2)] {
+        let error = PackedB::of_halves(isa, kept.halves().unwrap(), n, k).unwrap_err();
+        assert!(error.to_string().contains('b'), "{error}");
     }
 }
 

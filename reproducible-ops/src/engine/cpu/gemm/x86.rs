@@ -7,7 +7,7 @@ use super::isa::Isa;
 use super::kernel::{Tile, dispatch, micro};
 use super::lanes::{CANONICAL_NAN, Kept, Lanes, copy_panels};
 
-/// AVX2 with FMA.
+/// AVX2 with FMA and F16C.
 pub(super) struct Avx2;
 
 /// AVX-512 F, VL, DQ and BW.
@@ -147,7 +147,7 @@ impl Isa for Avx512 {
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn avx2<const ROWS: usize, const VECTORS: usize>(tile: &Tile<impl Kept>) {
     // SAFETY: the instruction set is enabled here; the caller vouches for the tile.
     unsafe { micro::<__m256, _, ROWS, VECTORS>(tile) }
@@ -212,12 +212,17 @@ impl Lanes for __m256 {
         unsafe { _mm256_loadu_ps(p) }
     }
     #[inline(always)]
-    unsafe fn load_halves(p: *const u16) -> Self {
+    unsafe fn load_bf16(p: *const u16) -> Self {
         // SAFETY: see above.
         unsafe {
             let halves = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
             _mm256_castsi256_ps(_mm256_slli_epi32::<16>(halves))
         }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(p: *const u16) -> Self {
+        // SAFETY: see above.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
     }
     #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> Self {
@@ -300,12 +305,17 @@ impl Lanes for __m512 {
         unsafe { _mm512_loadu_ps(p) }
     }
     #[inline(always)]
-    unsafe fn load_halves(p: *const u16) -> Self {
+    unsafe fn load_bf16(p: *const u16) -> Self {
         // SAFETY: see above.
         unsafe {
             let halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
             _mm512_castsi512_ps(_mm512_slli_epi32::<16>(halves))
         }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(p: *const u16) -> Self {
+        // SAFETY: see above.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
     }
     #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> Self {

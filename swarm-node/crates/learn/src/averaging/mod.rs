@@ -24,7 +24,7 @@
 //! | `testing` (feature `testing`) | a toy trainer, and members on virtual time |
 //!
 //! A replica is a trainer of a whole model; the outer step takes any parameters, so those of one
-//! stage of a pipeline as well. All but [`worker`] and [`trainer`] is pure: time, messages,
+//! stage of a pipeline as well: [`crate::pipelines`] has pipelines as replicas. All but [`worker`] and [`trainer`] is pure: time, messages,
 //! signatures and what an engine computed are arguments.
 //!
 //! Limits: a contribution is believed within bounds (finite, magnitudes up to

@@ -239,8 +239,7 @@ impl<E: Engine> Replay<E> {
                         .extend(alone.map(|other| (number, *replica, other)));
                 }
                 Taken::Alone(reason) => {
-                    let steps = self.paired || *reason == Reason::Single;
-                    let ending = if steps { Move::Own } else { Move::Stay };
+                    let ending = Move::alone(self.paired, *reason);
                     self.end(number, *replica, ending, completed.state)?;
                     *replayed.alone.entry(*reason).or_default() += 1;
                 }
@@ -284,35 +283,7 @@ impl<E: Engine> Replay<E> {
             roster.filter(|one| one.from <= round && one.is_sound(self.engines.len() as u32));
         let roster = roster.ok_or_else(|| unsound("no roster of that round has its digest"))?;
         let group = Group::of(&self.job, round, roster, self.paired, replica);
-        let is_alone = group.members().len() == 1;
-        match &record.taken {
-            Taken::Averaged { parts, mean } => {
-                let ascending = parts
-                    .windows(2)
-                    .all(|pair| pair[0].replica < pair[1].replica);
-                let of_group = parts.iter().all(|part| group.contains(part.replica));
-                let is_whole = parts.len() == group.members().len();
-                if !ascending || !of_group || parts.len() < 2 || (self.paired && !is_whole) {
-                    return Err(unsound(
-                        "it averages others than the group that the roster gives",
-                    ));
-                }
-                if mean.is_some() == self.paired {
-                    return Err(unsound(
-                        "pairs compute their mean themselves, others take a leader's",
-                    ));
-                }
-            }
-            Taken::Adopted { from, .. } if self.paired || group.leader() != Some(*from) => {
-                return Err(unsound(
-                    "it adopts the anchor of a replica that does not lead",
-                ));
-            }
-            Taken::Alone(Reason::Single) if !is_alone => {
-                return Err(unsound("it says that the roster leaves it alone"));
-            }
-            Taken::Adopted { .. } | Taken::Alone(_) => {}
-        }
+        is_of_group(&record.taken, &group, self.paired).map_err(unsound)?;
         Ok(group)
     }
 
@@ -471,5 +442,32 @@ fn unexpected(round: u64, replica: Replica, outcome: &Outcome) -> ReplayError {
         round,
         replica,
         answer: format!("{outcome:?}"),
+    }
+}
+
+/// Whether a group can have done in a round what a record says of one of its members.
+pub(crate) fn is_of_group(taken: &Taken, group: &Group, paired: bool) -> Result<(), &'static str> {
+    match taken {
+        Taken::Averaged { parts, mean } => {
+            let ascending = parts
+                .windows(2)
+                .all(|pair| pair[0].replica < pair[1].replica);
+            let of_group = parts.iter().all(|part| group.contains(part.replica));
+            let is_whole = parts.len() == group.members().len();
+            if !ascending || !of_group || parts.len() < 2 || (paired && !is_whole) {
+                return Err("it averages others than the group that the roster gives");
+            }
+            match mean.is_some() == paired {
+                true => Err("pairs compute their mean themselves, others take a leader's"),
+                false => Ok(()),
+            }
+        }
+        Taken::Adopted { from, .. } if paired || group.leader() != Some(*from) => {
+            Err("it adopts the anchor of a replica that does not lead")
+        }
+        Taken::Alone(Reason::Single) if group.members().len() != 1 => {
+            Err("it says that the roster leaves it alone")
+        }
+        Taken::Adopted { .. } | Taken::Alone(_) => Ok(()),
     }
 }

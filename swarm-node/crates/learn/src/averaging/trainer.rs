@@ -8,7 +8,7 @@ use reproducible_ops::weights::Weights;
 use skippipe::content::Digest;
 
 use super::transcript::Replica;
-use super::worker::Inner;
+use super::worker::{Inner, Trainable};
 use crate::data_set::DataSet;
 use crate::schedule::Schedule;
 use crate::trainer::{StepReport, TrainState, Trainer};
@@ -53,14 +53,24 @@ pub fn shard(job: &Digest, rows: usize, replicas: u32, replica: Replica) -> Vec<
     own.step_by(replicas.max(1) as usize).collect()
 }
 
+/// So many of a replica's own rows for an inner step.
+pub fn drawn(
+    job: &Digest,
+    own: &[usize],
+    batch: usize,
+    (replica, step): (Replica, u64),
+) -> Vec<usize> {
+    // A step is below 2³² in any run, as a draw of pipelines is.
+    let key = key_from(DOMAIN, &job.0, &[0; 32]);
+    let mut stream = Stream::new(key, replica.0, step as u32);
+    let drawn = (0..batch).map(|_| stream.index(own.len()));
+    drawn.map(|at| own[at]).collect()
+}
+
 impl Rows {
     /// The rows of an inner step of a replica.
     pub fn batch(&self, replica: Replica, step: u64) -> Vec<usize> {
-        // A step is below 2³² in any run, as a draw of pipelines is.
-        let key = key_from(DOMAIN, &self.job.0, &[0; 32]);
-        let mut stream = Stream::new(key, replica.0, step as u32);
-        let drawn = (0..self.batch).map(|_| stream.index(self.own.len()));
-        drawn.map(|at| self.own[at]).collect()
+        drawn(&self.job, &self.own, self.batch, (replica, step))
     }
 }
 
@@ -101,7 +111,9 @@ impl Inner for TrainerReplica {
         }
         Ok(())
     }
+}
 
+impl Trainable for TrainerReplica {
     fn parameters(&self) -> Result<Weights, String> {
         self.trainer.params().map_err(|error| error.to_string())
     }

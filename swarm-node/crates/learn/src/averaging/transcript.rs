@@ -5,33 +5,10 @@
 //! whether they averaged, because the last message of an exchange can always be lost (the two
 //! generals); each record says what its replica did, and the replay does the same.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use skippipe::content::Digest;
+pub use skippipe::meeting::{MAX_REPLICAS, MAX_SIGNATURE, Part, Reason, Replica, Taken};
 use skippipe::wire::digest_of;
-
-/// Most replicas of a job.
-pub const MAX_REPLICAS: usize = 256;
-/// Most bytes of a signature.
-pub const MAX_SIGNATURE: usize = 128;
-
-/// Number of a replica: a trainer, or a whole pipeline of peers, that trains apart from the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Replica(pub u32);
-
-impl Replica {
-    /// As an index.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-impl fmt::Display for Replica {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "replica {}", self.0)
-    }
-}
 
 /// Who takes part from a round on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,72 +82,6 @@ impl Listed {
             roster: self.roster.digest(),
         }
     }
-}
-
-/// A contribution that was averaged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// Whose.
-    pub replica: Replica,
-    /// Digest of the anchor and momentum that it is a change of.
-    pub outer: Digest,
-    /// Its hash.
-    pub contribution: Digest,
-    /// The replica's signature of [`Statement::Offer`].
-    pub signature: Vec<u8>,
-}
-
-/// Why a replica moved alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Reason {
-    /// The roster gives it nobody to meet: it is the odd one out, or the only one.
-    Single,
-    /// The roster does not have it.
-    NotListed,
-    /// The transport lost the partner, or the leader.
-    Lost,
-    /// What was waited for did not come in time.
-    Late,
-    /// In time came only what was of an earlier round.
-    Stale,
-    /// It had all it needed and had said so; whether the leader then averaged it did not hear in
-    /// time.
-    InDoubt,
-    /// What came had not the bytes of a contribution.
-    WrongSize,
-    /// What came had not the hash that its sender had signed.
-    WrongHash,
-    /// What came named other contributions than the group has.
-    WrongParts,
-    /// What came was no contribution: a number that is not finite, or a wrong shape.
-    Refused,
-    /// The partner, or the leader, moved alone.
-    Declined,
-    /// The partner, or the leader, goes by another roster.
-    OtherRoster,
-}
-
-/// What a replica did in a round.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Taken {
-    /// A step with the mean of contributions.
-    Averaged {
-        /// Ascending by replica.
-        parts: Vec<Part>,
-        /// Where a leader computed it: hash of the mean, as it was sent.
-        mean: Option<Digest>,
-    },
-    /// The anchor and momentum of the leader, because its own were others than those that the mean
-    /// moves.
-    Adopted {
-        /// The leader.
-        from: Replica,
-        /// Digest of anchor and momentum, after the leader's step.
-        outer: Digest,
-    },
-    /// In pairs, and where the roster has nobody else, a step with its own contribution; where all
-    /// meet, none: its change counts in the next round.
-    Alone(Reason),
 }
 
 /// A replica's round.

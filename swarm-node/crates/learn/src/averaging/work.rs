@@ -1,6 +1,7 @@
 //! What a member asks of an engine: functions of the replica's state and of bytes.
 
 use skippipe::content::{Content, Digest};
+use skippipe::meeting::Reason;
 
 /// Whatever holds a replica's parameters and trains them.
 pub trait Engine {
@@ -44,6 +45,17 @@ pub enum Move {
     Stay,
     /// Anchor and momentum of another replica, as it exported them.
     Adopt(Content),
+}
+
+impl Move {
+    /// How a round ends alone: in pairs, and where there is nobody else, with a step of the own
+    /// contribution; else it counts in the next round.
+    pub fn alone(paired: bool, reason: Reason) -> Self {
+        match paired || reason == Reason::Single {
+            true => Self::Own,
+            false => Self::Stay,
+        }
+    }
 }
 
 /// What came of a task.

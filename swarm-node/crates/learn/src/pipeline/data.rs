@@ -1,23 +1,44 @@
 //! What a pipeline trains on, as a function of step and microbatch.
 //!
 //! Rows are drawn as in a job of one machine ([`crate::training_plan::drawn_rows`]), so both train
-//! on the same rows in the same order.
+//! on the same rows in the same order. A pipeline that meets others has rows of its own, drawn as a
+//! replica's that is one trainer ([`crate::averaging::trainer::drawn`]); the meetings among its
+//! steps are not counted.
 
+use std::sync::Arc;
+
+use skippipe::content::Digest;
+use skippipe::meeting::{Interval, Replica};
 use skippipe::path::Microbatch as Number;
 
 use super::microbatch::{Layout, Microbatch};
+use crate::averaging::trainer::drawn;
 use crate::data_set::{CHANNELS, DataSet, LOSS_WEIGHT};
 use crate::training_plan::{Sampling, drawn_rows};
 
 /// Rows, which of them a step takes, and how far it moves.
 #[derive(Clone, Debug)]
 pub struct StepData {
-    rows: DataSet,
+    rows: Arc<DataSet>,
     sampling: Sampling,
     rows_of_microbatch: usize,
     rates: Vec<f32>,
     /// Trained tokens of each row.
     tokens: Vec<usize>,
+    apart: Option<Apart>,
+}
+
+/// What a pipeline has for itself that meets others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Apart {
+    /// The job of all pipelines.
+    pub job: Digest,
+    /// Which pipeline it is.
+    pub pipeline: Replica,
+    /// Its rows, at least one; see [`crate::averaging::trainer::shard`].
+    pub own: Arc<[usize]>,
+    /// When it meets others.
+    pub interval: Interval,
 }
 
 /// A data set that lacks a channel of supervised training.
@@ -43,12 +64,27 @@ impl StepData {
             Some(name) => Err(MissingChannel(name)),
             None => Ok(Self {
                 tokens: trained_tokens(&rows),
-                rows,
+                rows: Arc::new(rows),
+                apart: None,
                 sampling,
                 rows_of_microbatch,
                 rates,
             }),
         }
+    }
+
+    /// The same rows for one of several pipelines.
+    pub fn apart(&self, apart: Apart) -> Self {
+        Self {
+            apart: Some(apart),
+            ..self.clone()
+        }
+    }
+
+    /// How many steps before this one trained.
+    fn trained_before(&self, step: u64) -> u64 {
+        let apart = self.apart.as_ref();
+        apart.map_or(step, |apart| apart.interval.trained_before(step))
     }
 
     /// Steps that there are rates for.
@@ -63,7 +99,7 @@ impl StepData {
 
     /// The learning rate of a step; 0 behind the last.
     pub fn rate(&self, step: u64) -> f32 {
-        let step = usize::try_from(step).ok();
+        let step = usize::try_from(self.trained_before(step)).ok();
         step.and_then(|step| self.rates.get(step).copied())
             .unwrap_or(0.0)
     }
@@ -73,15 +109,14 @@ impl StepData {
         let rows = self.drawn(step, number);
         Microbatch {
             tokens: self.integers("tokens", &rows),
-            layout: self.layout_of(&rows),
+            layout: Layout {
+                positions: self.integers("positions", &rows),
+                segment: self.integers("segment", &rows),
+                parent: self.integers("parent", &rows),
+            },
             targets: self.integers("targets", &rows),
             loss_weight: self.words(LOSS_WEIGHT, &rows, f32::from_bits),
         }
-    }
-
-    /// Who attends to whom in a microbatch: all that stages without head and embedding need of it.
-    pub fn layout(&self, step: u64, number: Number) -> Layout {
-        self.layout_of(&self.drawn(step, number))
     }
 
     /// Trained tokens of some microbatches of a step.
@@ -98,6 +133,19 @@ impl StepData {
     }
 
     fn drawn(&self, step: u64, number: Number) -> Vec<usize> {
+        let step = self.trained_before(step);
+        if let Some(Apart {
+            job, pipeline, own, ..
+        }) = &self.apart
+        {
+            let size = self.rows_of_microbatch;
+            let batch = size * self.sampling.microbatches;
+            let mut rows = drawn(job, own, batch, (*pipeline, step));
+            let first = size * number.index().min(self.sampling.microbatches);
+            rows.drain(..first);
+            rows.truncate(size);
+            return rows;
+        }
         let draw = step * u64::from(self.microbatches()) + u64::from(number.0);
         let rows = self.rows.rows();
         drawn_rows(
@@ -106,14 +154,6 @@ impl StepData {
             self.rows_of_microbatch,
             rows,
         )
-    }
-
-    fn layout_of(&self, rows: &[usize]) -> Layout {
-        Layout {
-            positions: self.integers("positions", rows),
-            segment: self.integers("segment", rows),
-            parent: self.integers("parent", rows),
-        }
     }
 
     fn integers(&self, channel: &'static str, rows: &[usize]) -> Vec<i32> {

@@ -12,7 +12,7 @@
 //! ([`skippipe::member`]) ask it for work, and [`skippipe::replay`] runs a step of all stages from
 //! its record. [`microbatch`] is what is learned from, [`data`] which of it a step takes,
 //! [`gradient`] what is added up, [`check`] what is refused. [`stage_plan`] is a step of a stage as
-//! a plan, so that it can be disputed.
+//! a plan, so that it can be disputed, and [`stage_audit`] computes it again alone.
 //!
 //! Invariants: without skips, with one replica of each stage and tensors sent as f32, parameters
 //! and moments of all stages have the bits of a [`super::trainer::Trainer`] of the whole model.
@@ -31,6 +31,7 @@ pub mod microbatch;
 pub mod programs;
 #[cfg(test)]
 mod replay;
+pub mod stage_audit;
 pub mod stage_engine;
 pub mod stage_plan;
 pub mod worker;

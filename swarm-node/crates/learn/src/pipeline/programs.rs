@@ -12,7 +12,8 @@
 //! `backward` computes the forward pass again, so that nothing is kept between the two, and any
 //! replica of the stage can do it. It is the derivative of ⟨hidden.out, gradient.hidden.out⟩, which
 //! is the gradient that a program of the whole model hands back at this place, bit for bit: the
-//! simplifier removes the product with 1 ([`reproducible_ops::grad`]).
+//! simplifier removes the product with 1 ([`reproducible_ops::grad`]). The gradient of what a
+//! receiver adds by itself behind a bottleneck stays in its stage: it is one of its parameters.
 
 use reproducible_ops::grad::gradients;
 use reproducible_ops::optim::{GRAD_NORM, LEARNING_RATE, Optimizer, Parameter, clip_by_norm};

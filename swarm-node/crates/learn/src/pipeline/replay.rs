@@ -212,14 +212,13 @@ impl Replay<'_> {
     /// A microbatch forward and backward; returns its share of the loss.
     fn pass(&mut self, passage: &Passage) -> Result<f32, ReplayError> {
         let Passage { microbatch, path } = passage;
-        let layout = &microbatch.layout;
         let (first, others) = (path.hops()[0], &path.hops()[1..]);
         let mut taken = Vec::with_capacity(others.len());
         let mut hidden = at(Stage::FIRST, self.stages[0].embed(microbatch))?;
         for hop in others {
             let input = carried(self.encoding.hidden, &hidden)?;
             let stage = &mut self.stages[hop.stage.index()];
-            hidden = at(hop.stage, stage.forward(&input, layout))?;
+            hidden = at(hop.stage, stage.forward(&input, microbatch))?;
             taken.push(input);
         }
         // What goes from stage 0 to itself is not sent.
@@ -231,7 +230,7 @@ impl Replay<'_> {
         for (hop, input) in others.iter().zip(taken).rev() {
             let received = carried(self.encoding.gradient, &gradient)?;
             let stage = &mut self.stages[hop.stage.index()];
-            let (before, visit) = at(hop.stage, stage.backward(&input, layout, &received))?;
+            let (before, visit) = at(hop.stage, stage.backward(&input, microbatch, &received))?;
             self.add(*hop, &visit)?;
             gradient = before;
         }

@@ -2,16 +2,18 @@
 //!
 //! ```text
 //!              stage 0                                    other stages
-//! forward      embed(microbatch) ─▶ hidden                forward(hidden, layout) ─▶ hidden
+//! forward      embed(microbatch) ─▶ hidden                forward(hidden, microbatch) ─▶ hidden
 //! loss         loss(hidden, microbatch, tokens)
 //!                ─▶ loss, gradient, LossGradient
-//! backward     embed_backward(microbatch, gradient,       backward(hidden, layout, gradient)
+//! backward     embed_backward(microbatch, gradient,       backward(hidden, microbatch, gradient)
 //!                LossGradient) ─▶ VisitGradient             ─▶ gradient, VisitGradient
 //! step         zero_sum, add_visit, combine ─▶ GradientSum ─▶ squares, update
 //! ```
 //! Nothing is kept between calls but parameters, moments and powers: `backward` takes what
 //! `forward` took, so any replica of the stage can do either. Calls are synchronous and a function
-//! of their arguments and the state.
+//! of their arguments and the state. A microbatch is what the record names and the job's data hold;
+//! stages other than 0 read of it who attends to whom, and tokens where a bottleneck has a residual
+//! path ([`swarm_model::stages::bottleneck`]).
 //!
 //! Invariants: only [`StageEngine::update`] and [`StageEngine::load`] change the state, and a call
 //! that fails changes nothing. All sessions read the same buffers of parameters. Tensors,
@@ -33,7 +35,7 @@ use verde::tensor;
 pub use super::check::StageError;
 use super::check::{FINITE, NOT_NEGATIVE, POSITIVE, check, check_all, require};
 use super::gradient::{GradientSum, LossGradient, Squares, VisitGradient};
-use super::microbatch::{Layout, Microbatch};
+use super::microbatch::Microbatch;
 use super::programs::{BODY, HEAD, SQUARE, StagePrograms, VISIT, VISIT_SCALE, gradient_of};
 use crate::trainer::{TrainState, names, write_role};
 
@@ -146,12 +148,16 @@ impl StageEngine {
     /// them.
     ///
     /// # Errors
-    /// This is stage 0, or hidden states or layout do not fit.
-    pub fn forward(&mut self, hidden: &Tensor, layout: &Layout) -> Result<Tensor, StageError> {
+    /// This is stage 0, or hidden states or microbatch do not fit.
+    pub fn forward(
+        &mut self,
+        hidden: &Tensor,
+        microbatch: &Microbatch,
+    ) -> Result<Tensor, StageError> {
         self.require_stage(false, "forward")?;
         self.check_hidden(HIDDEN_IN, hidden)?;
-        layout.check(self.programs.shape())?;
-        write(self.forward.as_mut(), &layout.inputs())?;
+        microbatch.check(self.programs.shape())?;
+        write(self.forward.as_mut(), &microbatch.inputs())?;
         self.forward.write(HIDDEN_IN, hidden)?;
         self.run_forward()
     }
@@ -223,17 +229,17 @@ impl StageEngine {
     /// parameters, from the gradient by those that it gave.
     ///
     /// # Errors
-    /// This is stage 0, or hidden states, layout or gradient do not fit.
+    /// This is stage 0, or hidden states, microbatch or gradient do not fit.
     pub fn backward(
         &mut self,
         hidden: &Tensor,
-        layout: &Layout,
+        microbatch: &Microbatch,
         gradient: &Tensor,
     ) -> Result<(Tensor, VisitGradient), StageError> {
         self.require_stage(false, "backward")?;
         self.check_hidden(HIDDEN_IN, hidden)?;
-        layout.check(self.programs.shape())?;
-        write(self.backward.as_mut(), &layout.inputs())?;
+        microbatch.check(self.programs.shape())?;
+        write(self.backward.as_mut(), &microbatch.inputs())?;
         if self.programs.backward.input_named(HIDDEN_IN).is_some() {
             self.backward.write(HIDDEN_IN, hidden)?;
         }
@@ -485,7 +491,8 @@ fn zeros(engine: &dyn Engine, programs: &StagePrograms) -> Result<GradientSum, E
 /// Writes the inputs that the program has.
 fn write(session: &mut dyn Session, inputs: &[(&str, Vec<u32>)]) -> Result<(), EngineError> {
     for (name, words) in inputs {
-        // A stage without layers reads no positions, and a body no targets.
+        // A stage without layers reads no positions, a body no targets, and tokens are read by stage
+        // 0 and by the residual paths of bottlenecks.
         if session.program().input_named(name).is_some() {
             session.write_words(name, words)?;
         }

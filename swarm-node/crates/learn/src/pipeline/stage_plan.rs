@@ -4,7 +4,7 @@
 //! ```text
 //! of each visit that counts, in the order of microbatches
 //!   stage 0   forward, loss, backward, tie       constants: rows, hidden states that came back, their gradient
-//!   others    forward, backward                  constants: layout, hidden states that came in, the gradient
+//!   others    forward, backward                  constants: rows, hidden states that came in, the gradient
 //! accumulation    each holder's visits, then holder to holder as the record's tree says
 //! squares         of the whole sum
 //! update          clipping by the norm of all stages, AdamW ─▶ the state after
@@ -30,6 +30,7 @@ use reproducible_ops::weights::Weights;
 use skippipe::path::{Microbatch as Number, Peer, Stage};
 use skippipe::transcript::StepRecord;
 use swarm_model::stages::{HIDDEN_IN, HIDDEN_OUT};
+use verde::fault::Fault;
 use verde::plan::{Plan, PlanError, Source};
 use verde::step::Schedule;
 
@@ -37,6 +38,7 @@ use super::data::StepData;
 use super::gradient::visit_scale;
 use super::microbatch::Microbatch;
 use super::programs::{BODY, HEAD, StagePrograms, VISIT, VISIT_SCALE, gradient_of};
+use crate::job_plan::JobPlan;
 use crate::programs::TrainError;
 use crate::trainer::TrainState;
 use crate::wiring::{Named, Wiring, add, zeros_name};
@@ -72,9 +74,14 @@ pub struct StagePlan {
     pub constants: Vec<Tensor>,
     /// The state before it.
     pub state: Vec<Tensor>,
-    /// Of each visit the run that gives the hidden states that were sent on ([`HIDDEN_OUT`]), and
-    /// the one that gives the gradient that was sent back; the latter none at stage 0.
-    pub visits: BTreeMap<Number, (u32, Option<u32>)>,
+    /// The runs of each visit.
+    pub visits: BTreeMap<Number, VisitRuns>,
+    /// Of each holder whose visits count, the run that gives the sum that it hands on.
+    pub sums: BTreeMap<Peer, u32>,
+    /// The run that gives the whole sum.
+    pub whole: u32,
+    /// The run that gives its squares; the one after it, the last, moves the stage.
+    pub squares: u32,
 }
 
 /// Why a step is no plan.
@@ -101,6 +108,38 @@ pub enum StagePlanError {
     /// Nothing moved the stage.
     #[error("no visit of {0} counts in step {1}, so it did not move")]
     Still(Stage, u64),
+}
+
+/// A bit of a stage's whole sum of gradients that a machine has wrong in its memory, for
+/// demonstrations and tests of what follows: squares and update are of the wrong sum, what was sent
+/// of it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SumFault {
+    /// The element of the smallest tensor that has more than one; of as large ones the first by
+    /// name.
+    pub element: usize,
+    /// The bit of its word, from the lowest.
+    pub bit: u32,
+}
+
+impl SumFault {
+    /// The fault that commands make when they are asked for one.
+    pub const EXAMPLE: Self = Self {
+        element: 0,
+        bit: 22,
+    };
+
+    /// The sum as the machine has it.
+    pub fn of_sum(&self, sum: &Weights) -> Weights {
+        let mut wrong = sum.clone();
+        let sized = sum.iter().filter(|(_, tensor)| tensor.words().len() > 1);
+        let smallest = sized.map(|(name, tensor)| (tensor.words().len(), name));
+        let tensor = smallest.min().and_then(|(_, name)| wrong.get_mut(name));
+        if let Some(word) = tensor.and_then(|tensor| tensor.words_mut().get_mut(self.element)) {
+            *word ^= 1_u32.wrapping_shl(self.bit);
+        }
+        wrong
+    }
 }
 
 /// What a step of a stage is a function of, besides its state.
@@ -144,22 +183,55 @@ impl StagePlan {
             *sum = Some(add_part(&mut wiring, *sum, |wiring, name| {
                 visit.gradient(wiring, name)
             })?);
-            visits.insert(number, (visit.forward, visit.sent_back()));
+            visits.insert(number, visit);
         }
-        let total = reduced(&mut wiring, step.record, stage, own)?;
+        let (sums, total) = reduced(&mut wiring, step.record, stage, own)?;
         let total = total.ok_or(StagePlanError::Still(stage, step.record.step))?;
-        wiring.run(SQUARES, |wiring, name| wiring.output(total, name))?;
+        let squares = wiring.run(SQUARES, |wiring, name| wiring.output(total, name))?;
         let update = wiring.run(UPDATE, |wiring, name| wiring.output(total, name))?;
-        let plan = wiring.finish(|_| update)?;
+        let plan = wiring.finish(|_| Some(update))?;
         let plan = Self {
             plan,
             programs: all,
             constants: constants.into_values().collect(),
             state: state.into_values().collect(),
             visits,
+            sums,
+            whole: total,
+            squares,
         };
         plan.schedule()?;
         Ok(plan)
+    }
+
+    /// The place of a bit of the whole sum: of an element of its smallest tensor that has more than
+    /// one, as [`SumFault`] flips it.
+    pub fn fault(&self, fault: SumFault) -> Option<Fault> {
+        let program = &self.programs[ACCUMULATION as usize];
+        let outputs = program.outputs().iter().enumerate();
+        let sized = outputs.filter_map(|(place, output)| {
+            let elements = program.type_of(output.value)?.shape.elements();
+            (elements > 1).then_some((elements, &output.name, place))
+        });
+        let (_, _, output) = sized.min()?;
+        Some(Fault {
+            counter: None,
+            step: 0,
+            run: self.whole,
+            output: output as u32,
+            element: fault.element,
+            bit: fault.bit,
+        })
+    }
+
+    /// The same with what a run of a job takes ([`crate::job_run`]).
+    pub fn into_plan(self) -> JobPlan {
+        JobPlan {
+            plan: self.plan,
+            programs: self.programs,
+            constants: self.constants,
+            state: self.state,
+        }
     }
 
     /// The plan checked against its programs.
@@ -184,10 +256,13 @@ fn programs_of(programs: &StagePrograms) -> Vec<Program> {
 }
 
 /// The runs of a visit.
-struct VisitRuns {
-    forward: u32,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VisitRuns {
+    /// Gives the hidden states that were sent on ([`HIDDEN_OUT`]).
+    pub forward: u32,
+    /// At stage 0, gives the loss and the gradient that was sent back.
+    pub loss: Option<u32>,
     backward: u32,
-    loss: Option<u32>,
     tie: Option<u32>,
 }
 
@@ -199,10 +274,10 @@ impl VisitRuns {
         found.find_map(|run| wiring.output(run, name))
     }
 
-    /// The run whose gradient of [`HIDDEN_IN`] went to the stage before; stage 0 has none before
-    /// it.
-    fn sent_back(&self) -> Option<u32> {
-        self.loss.is_none().then_some(self.backward)
+    /// The run whose gradient of [`HIDDEN_IN`] was sent back: to the stage before, and of stage 0 to
+    /// the last of the path.
+    pub fn sent_back(&self) -> u32 {
+        self.loss.unwrap_or(self.backward)
     }
 }
 
@@ -249,13 +324,14 @@ fn add_part(
     })
 }
 
-/// Adds the sums of holders as the record's tree says; none where nothing counts.
+/// Adds the sums of holders as the record's tree says: of each holder the run of the sum that it
+/// hands on, and that of the whole; none where nothing counts.
 fn reduced(
     wiring: &mut Wiring<'_>,
     record: &StepRecord,
     stage: Stage,
     mut sums: BTreeMap<Peer, Option<u32>>,
-) -> Result<Option<u32>, TrainError> {
+) -> Result<(BTreeMap<Peer, u32>, Option<u32>), TrainError> {
     let tree = record.reduce_tree(stage);
     // Children are behind their parents, so from the last on every sum is whole in its turn.
     for &peer in tree.peers().iter().rev() {
@@ -270,7 +346,10 @@ fn reduced(
             }
         }
     }
-    Ok(tree.root().and_then(|root| sums.remove(&root).flatten()))
+    let sums = sums.into_iter();
+    let sums: BTreeMap<Peer, u32> = sums.filter_map(|(peer, run)| Some((peer, run?))).collect();
+    let whole = tree.root().and_then(|root| sums.get(&root).copied());
+    Ok((sums, whole))
 }
 
 /// Name of a constant that belongs to a microbatch.

@@ -19,6 +19,7 @@ use reproducible_ops::weights::Weights;
 use skippipe::path::{Hop, Path, Peer, Stage};
 use swarm_model::config::RopeScaling;
 use swarm_model::stages::StagedModel;
+use swarm_model::stages::bottleneck::Bottleneck;
 use swarm_model::{ModelConfig, init};
 
 use super::microbatch::Microbatch;
@@ -78,14 +79,31 @@ fn stages(config: &ModelConfig, stages: usize, first: usize) -> Vec<StageEngine>
 }
 
 fn staged(model: &StagedModel) -> Vec<StageEngine> {
-    let mut tensors = setup::with_tables(model.config(), LENGTH, &weights(model.config())).unwrap();
-    tensors.extend(model.initial_bottlenecks().unwrap());
+    let tensors = with_bottlenecks(model);
     let engine = engine();
     let stage = |stage| {
         let programs = StagePrograms::new(model, stage, [ROWS, LENGTH], &OPTIMIZER).unwrap();
         StageEngine::new(engine.clone(), Arc::new(programs), &tensors).unwrap()
     };
     (0..model.stages()).map(stage).collect()
+}
+
+/// All that stages begin with.
+fn with_bottlenecks(model: &StagedModel) -> Weights {
+    let weights = weights(model.config());
+    let mut tensors = setup::with_tables(model.config(), LENGTH, &weights).unwrap();
+    tensors.extend(model.initial_bottlenecks(&weights).unwrap());
+    tensors
+}
+
+/// A model whose stages begin, behind the first, with a bottleneck.
+fn narrow(stages: usize, compression: usize, residual: bool) -> StagedModel {
+    let model = StagedModel::new(config(true), stages).unwrap();
+    let bottleneck = Bottleneck {
+        compression,
+        residual,
+    };
+    model.with_bottleneck(bottleneck).unwrap()
 }
 
 fn trainer(config: &ModelConfig, weights: &Weights) -> Trainer {

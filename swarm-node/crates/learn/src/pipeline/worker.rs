@@ -4,8 +4,12 @@
 //! members agree on; sums of gradients and whole states are safetensors files, of f32. A whole
 //! state has parameters under their names and the optimizer's tensors under theirs.
 //!
+//! Of a pipeline that meets others a stage has an anchor and a momentum, too
+//! ([`OuterWorker`]), which are part of its state.
+//!
 //! A stage that is rebuilt from its neighbours (CheckFree) takes the mean of their layers, place by
-//! place, with the norms of their gradients as weights, and begins with moments of zero.
+//! place, and of what they have of bottlenecks, with the norms of their gradients as weights, and
+//! begins with moments of zero; its anchor is that mean.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +24,7 @@ use skippipe::encoding::{self, DecodeError, Format};
 use skippipe::path::{Microbatch as Number, Stage};
 use skippipe::replay::Arrival;
 use skippipe::work::{self, Outcome, Task, Work};
-use swarm_model::stages::StagedModel;
+use swarm_model::stages::{StagedModel, bottleneck};
 
 use super::data::StepData;
 use super::gradient::{
@@ -30,6 +34,8 @@ use super::programs::{StagePrograms, StageProgramsError};
 use super::stage_engine::{StageEngine, StageError, state_root};
 use super::stage_plan::Arrived;
 use crate::assemble::OptimizerConfig;
+use crate::averaging::outer::{ANCHOR, MOMENTUM};
+use crate::averaging::worker::{OuterTerms, OuterWorker, Trainable, WorkerError as OuterError};
 use crate::trainer::TrainState;
 
 /// How tensors go from stage to stage.
@@ -56,6 +62,8 @@ pub struct Blueprint {
     pub data: Arc<StepData>,
     /// How tensors go from stage to stage.
     pub encoding: Encoding,
+    /// How pipelines come together that train apart; none of a pipeline alone.
+    pub outer: Option<OuterTerms>,
 }
 
 /// Why there is no stage to work with.
@@ -68,6 +76,12 @@ pub enum WorkerError {
     /// The engine does not take them.
     #[error(transparent)]
     Stage(#[from] StageError),
+    /// The outer step does not fit its parameters.
+    #[error(transparent)]
+    Outer(#[from] OuterError),
+    /// There is no commitment to its state.
+    #[error("the stage's state: {0}")]
+    State(String),
 }
 
 /// What is kept of a task until the step is over.
@@ -81,6 +95,8 @@ pub struct StageWorker {
     blueprint: Blueprint,
     engine: Arc<dyn Engine>,
     stage: Option<StageEngine>,
+    /// Anchor and momentum of the stage, where pipelines meet.
+    outer: Option<OuterWorker>,
     kept: BTreeMap<Task, Kept>,
 }
 
@@ -103,6 +119,21 @@ impl Blueprint {
         )?)
     }
 
+    /// Anchor and momentum of a stage whose parameters are its anchor; none of a pipeline alone.
+    ///
+    /// # Errors
+    /// See [`WorkerError`].
+    pub fn outer(
+        &self,
+        engine: &Arc<dyn Engine>,
+        stage: &StageEngine,
+    ) -> Result<Option<OuterWorker>, WorkerError> {
+        let made = self
+            .outer
+            .map(|terms| OuterWorker::new(stage, engine.as_ref(), terms));
+        Ok(made.transpose()?)
+    }
+
     /// What came to a stage, read from what was sent.
     ///
     /// # Errors
@@ -120,6 +151,14 @@ impl Blueprint {
             Ok((arrival.microbatch, arrived))
         });
         arrived.collect()
+    }
+
+    /// A stage's whole state, as a peer sends or keeps it, cut into parameters and the rest.
+    ///
+    /// # Errors
+    /// It is none. Whether it is the stage's, its root tells.
+    pub fn read_state(&self, stage: Stage, content: &Content) -> Result<TrainState, String> {
+        read_state(self, stage, content)
     }
 
     /// Names of a stage's parameters as sums of squares come: in alphabetical order.
@@ -150,10 +189,15 @@ impl StageWorker {
         let built = stage
             .map(|stage| blueprint.stage(&engine, stage))
             .transpose()?;
+        let outer = match &built {
+            Some(stage) => blueprint.outer(&engine, stage)?,
+            None => None,
+        };
         Ok(Self {
             blueprint,
             engine,
             stage: built,
+            outer,
             kept: BTreeMap::new(),
         })
     }
@@ -162,9 +206,15 @@ impl StageWorker {
     ///
     /// # Errors
     /// The engine lost an input.
-    pub fn state(&self) -> Result<Option<Digest>, StageError> {
+    pub fn state(&self) -> Result<Option<Digest>, WorkerError> {
         let stage = self.stage.as_ref();
-        stage.map(|stage| Ok(Digest(stage.digest()?))).transpose()
+        let digest = stage.map(|stage| digest(stage, self.outer.as_ref()));
+        digest.transpose().map_err(WorkerError::State)
+    }
+
+    /// Anchor and momentum of the stage, where pipelines meet.
+    pub fn outer(&self) -> Option<&OuterWorker> {
+        self.outer.as_ref()
     }
 
     /// The stage's parameters and optimizer state; none without a stage.
@@ -185,12 +235,12 @@ impl StageWorker {
             }
             Work::Norm(squares) => self.norm(&squares),
             Work::Load { stage, state } => {
-                let state = read_state(&self.blueprint, stage, &state)?;
-                self.take_up(stage, &state)
+                let read = read_state(&self.blueprint, stage, &state)?;
+                self.take_up(stage, &read, Some(&state))
             }
             Work::Average { stage, parts } => {
                 let state = self.average(stage, &parts)?;
-                self.take_up(stage, &state)
+                self.take_up(stage, &state, None)
             }
             work => self.with_stage(task, work),
         }
@@ -200,6 +250,7 @@ impl StageWorker {
         let Self {
             blueprint,
             stage,
+            outer,
             kept,
             ..
         } = self;
@@ -225,8 +276,8 @@ impl StageWorker {
                 microbatch,
                 input,
             } => {
-                let layout = data.layout(step, microbatch);
-                let output = stage.forward(&hidden(&input)?, &layout).map_err(text)?;
+                let rows = data.microbatch(step, microbatch);
+                let output = stage.forward(&hidden(&input)?, &rows).map_err(text)?;
                 Outcome::Content(encoded(encoding.hidden, &output)?)
             }
             Work::Loss {
@@ -247,9 +298,9 @@ impl StageWorker {
                 input,
                 gradient,
             } => {
-                let layout = data.layout(step, microbatch);
+                let rows = data.microbatch(step, microbatch);
                 let (input, gradient) = (hidden(&input)?, gradient_of(&gradient)?);
-                let back = stage.backward(&input, &layout, &gradient).map_err(text)?;
+                let back = stage.backward(&input, &rows, &gradient).map_err(text)?;
                 kept.insert(task, Kept::Visit(back.1));
                 Outcome::Content(encoded(encoding.gradient, &back.0)?)
             }
@@ -302,16 +353,39 @@ impl StageWorker {
                 stage
                     .update(&sum, scale, norm, data.rate(step))
                     .map_err(text)?;
-                Outcome::State(Digest(stage.digest().map_err(text)?))
+                Outcome::State(digest(stage, outer.as_ref())?)
             }
+            Work::Contribute { .. } => {
+                let (contribution, outer) = met(outer)?.contribute(stage)?;
+                Outcome::Contribution(contribution, outer)
+            }
+            Work::Check(content) => {
+                met(outer)?.check(&content)?;
+                Outcome::Nothing
+            }
+            Work::CheckOuter(content) => {
+                met(outer)?.check_outer(&content)?;
+                Outcome::Nothing
+            }
+            Work::Mean(parts) => Outcome::Content(met(outer)?.mean(&parts)?),
+            Work::Meet { met: did, content } => {
+                let worker = met(outer)?;
+                let ending = worker.ending(&did, content)?;
+                worker.end(stage, ending)?;
+                Outcome::State(worker.digest(stage)?)
+            }
+            Work::ExportOuter => Outcome::Content(met(outer)?.export()),
             Work::Export => {
                 let TrainState {
                     params, optimizer, ..
                 } = stage.state().map_err(text)?;
                 let named = params.iter().chain(optimizer.iter());
-                let all: Weights = named
+                let mut all: Weights = named
                     .map(|(name, one)| (name.to_owned(), one.clone()))
                     .collect();
+                if let Some(outer) = outer {
+                    all.extend(outer.state().named());
+                }
                 Outcome::Content(Content::new(all.to_bytes()))
             }
             Work::Forget(_) | Work::Norm(_) | Work::Load { .. } | Work::Average { .. } => {
@@ -343,11 +417,23 @@ impl StageWorker {
         Ok(Outcome::Norm(norm.to_bits(), stages))
     }
 
-    fn take_up(&mut self, stage: Stage, state: &TrainState) -> Result<Outcome, String> {
+    /// Holds a stage in a state. `whole` has its anchor and momentum, too, where pipelines meet; without,
+    /// its anchor is where it is.
+    fn take_up(
+        &mut self,
+        stage: Stage,
+        state: &TrainState,
+        whole: Option<&Content>,
+    ) -> Result<Outcome, String> {
         let mut built = self.blueprint.stage(&self.engine, stage).map_err(text)?;
         built.load(state).map_err(text)?;
-        let digest = Digest(built.digest().map_err(text)?);
+        let mut outer = self.blueprint.outer(&self.engine, &built).map_err(text)?;
+        if let (Some(outer), Some(whole)) = (&mut outer, whole) {
+            outer.take_over(whole)?;
+        }
+        let digest = digest(&built, outer.as_ref())?;
         self.stage = Some(built);
+        self.outer = outer;
         self.kept.clear();
         Ok(Outcome::State(digest))
     }
@@ -369,7 +455,7 @@ impl StageWorker {
             let mut mean = vec![0.0; shape.iter().product()];
             for (tensors, weight) in &sources {
                 let part = counterpart(tensors, &name, first)
-                    .ok_or_else(|| format!("a neighbour has no layer like the one of `{name}`"))?;
+                    .ok_or_else(|| format!("a neighbour has nothing that stands for `{name}`"))?;
                 let share = scalar::div(*weight, total);
                 let values = part.as_f32().map_err(text)?;
                 if values.len() != mean.len() {
@@ -384,6 +470,30 @@ impl StageWorker {
         let built = self.blueprint.stage(&self.engine, stage).map_err(text)?;
         let fresh = built.state().map_err(text)?;
         Ok(TrainState { params, ..fresh })
+    }
+}
+
+impl Trainable for StageEngine {
+    fn parameters(&self) -> Result<Weights, String> {
+        Ok(self.state().map_err(text)?.params)
+    }
+
+    fn optimizer(&self) -> Result<Weights, String> {
+        Ok(self.state().map_err(text)?.optimizer)
+    }
+
+    fn place(&mut self, parameters: &Weights) -> Result<(), String> {
+        let optimizer = self.optimizer()?;
+        self.restore(parameters, &optimizer)
+    }
+
+    fn restore(&mut self, parameters: &Weights, optimizer: &Weights) -> Result<(), String> {
+        let state = TrainState {
+            step: self.updates(),
+            params: parameters.clone(),
+            optimizer: optimizer.clone(),
+        };
+        self.load(&state).map_err(text)
     }
 }
 
@@ -403,6 +513,19 @@ impl work::Engine for StageWorker {
         let outcome = self.attempt(task, work).unwrap_or_else(Outcome::Refused);
         (!silent).then_some(outcome)
     }
+}
+
+/// Digest of a stage's whole state.
+fn digest(stage: &StageEngine, outer: Option<&OuterWorker>) -> Result<Digest, String> {
+    match outer {
+        Some(outer) => outer.digest(stage),
+        None => Ok(Digest(stage.digest().map_err(text)?)),
+    }
+}
+
+fn met(outer: &mut Option<OuterWorker>) -> Result<&mut OuterWorker, String> {
+    let outer = outer.as_mut();
+    outer.ok_or_else(|| "this pipeline meets no others".into())
 }
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -440,7 +563,12 @@ fn read_state(
     let tensors = Weights::from_bytes(content.bytes()).map_err(text)?;
     let names = blueprint.sorted_names(stage);
     let (mut params, mut optimizer) = (Weights::default(), Weights::default());
+    let is_outer = |name: &str| name.starts_with(ANCHOR) || name.starts_with(MOMENTUM);
+    let is_meeting = blueprint.outer.is_some();
     for (name, tensor) in tensors.iter() {
+        if is_meeting && is_outer(name) {
+            continue;
+        }
         let part = match names.binary_search_by(|known| known.as_str().cmp(name)) {
             Ok(_) => &mut params,
             Err(_) => &mut optimizer,
@@ -456,9 +584,17 @@ fn read_state(
     Ok(state)
 }
 
-/// The tensor of a neighbour that stands where a parameter of the layer at `place` of its own stage
-/// stands: of the neighbour's layer at the same place, or its last.
+/// The tensor of a neighbour that stands where a parameter stands: of the layer at `place` of its
+/// own stage that of the neighbour's layer at the same place, or its last; of a bottleneck the
+/// neighbour's own, as all stages share the space of what is sent, and what tokens are.
 fn counterpart<'w>(tensors: &'w Weights, name: &str, first: usize) -> Option<&'w Tensor> {
+    if let Some((_, part)) = bottleneck::part_of(name) {
+        let stands = |found: &&str| {
+            let found = bottleneck::part_of(found);
+            found.is_some_and(|(_, other)| other == part)
+        };
+        return tensors.get(tensors.names().find(stands)?);
+    }
     let (layer, part) = layer_of(name)?;
     let layers = tensors.names().filter_map(layer_of);
     let layers = layers

@@ -165,13 +165,11 @@ fn a_claim_is_refuted_by_what_its_worker_published() {
             job: &good.job,
             claim: &claim,
         };
-        let moves = refute(rules, &signed, &mut honest, &mut published).unwrap();
-        assert!(
-            matches!(moves.last(), Some(Move::Prove { .. })),
-            "{moves:?}"
-        );
+        let refuted = refute(rules, &signed, &mut honest, &mut published).unwrap();
+        let last = refuted.moves().last().map(|(made, _)| made);
+        assert!(matches!(last, Some(Move::Prove { .. })), "{last:?}");
         let mut game = Game::new(rules);
-        for made in &moves {
+        for (made, _) in refuted.moves() {
             let assertion = matches!(made, Move::Interval { .. } | Move::Step { .. });
             let side = match assertion {
                 true => Side::Worker,

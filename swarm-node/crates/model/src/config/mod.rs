@@ -196,6 +196,7 @@ mod tests {
         let count = |name| ModelConfig::preset(name).unwrap().parameter_count();
         assert_eq!(count("nano"), 455_520);
         assert_eq!(count("qwen2-0.5b"), 494_032_768);
+        assert_eq!(count("qwen2.5-1.5b"), 1_543_714_304);
         assert!((9_000_000..11_000_000).contains(&count("small10m")));
     }
 

@@ -3,7 +3,14 @@
 use super::{ModelConfig, RopeScaling};
 
 /// Names that [`ModelConfig::preset`] knows, smallest model first.
-pub const PRESETS: [&str; 5] = ["nano", "micro", "small10m", "small100m", "qwen2-0.5b"];
+pub const PRESETS: [&str; 6] = [
+    "nano",
+    "micro",
+    "small10m",
+    "small100m",
+    "qwen2-0.5b",
+    "qwen2.5-1.5b",
+];
 
 /// A preset name that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +20,7 @@ pub struct UnknownPreset(pub String);
 impl ModelConfig {
     /// A named size: `nano` (0.46 M parameters, 64 characters), `micro` (2.7 M, 64 characters),
     /// `small10m` (10 M, bytes), `small100m` (134 M, a 32,000-token vocabulary), `qwen2-0.5b` (494
-    /// M, the shape of Qwen2-0.5B).
+    /// M, the shape of Qwen2-0.5B), `qwen2.5-1.5b` (1,544 M, the shape of Qwen2.5-1.5B).
     ///
     /// # Errors
     /// [`UnknownPreset`] lists the names there are.
@@ -24,6 +31,7 @@ impl ModelConfig {
             "small10m" => Ok(small10m()),
             "small100m" => Ok(small100m()),
             "qwen2-0.5b" => Ok(qwen2_half_billion()),
+            "qwen2.5-1.5b" => Ok(qwen2_one_and_a_half_billion()),
             unknown => Err(UnknownPreset(unknown.into())),
         }
     }
@@ -87,6 +95,17 @@ fn qwen2_half_billion() -> ModelConfig {
         qkv_bias: true,
         qk_norm: false,
         tied_embeddings: true,
+    }
+}
+
+fn qwen2_one_and_a_half_billion() -> ModelConfig {
+    ModelConfig {
+        hidden_size: 1536,
+        num_layers: 28,
+        num_heads: 12,
+        head_dim: 128,
+        intermediate_size: 8960,
+        ..qwen2_half_billion()
     }
 }
 

@@ -22,6 +22,7 @@
 
 mod batch;
 mod bucket;
+mod footprint;
 mod replay;
 mod request;
 mod sessions;
@@ -29,6 +30,7 @@ mod sessions;
 use std::sync::Arc;
 
 pub use bucket::MAX_ROWS;
+pub use footprint::Footprint;
 use reproducible_ops::engine::Engine;
 use reproducible_ops::weights::{Buffers, Weights};
 pub use request::{Claimed, GenerateError, Generation, Prompt, Request};
@@ -71,12 +73,13 @@ impl Generator {
         self
     }
 
-    /// Generates from these weights from now on.
+    /// Generates from these weights from now on. No more than one of them is in memory twice on the
+    /// way.
     ///
     /// # Errors
     /// They are not those of the config.
     pub fn set_weights(&mut self, weights: Weights) -> Result<(), GenerateError> {
-        let weights = weights.upload(self.sessions.engine())?;
+        let weights = weights.into_buffers(self.sessions.engine())?;
         self.bind_weights(weights)
     }
 
@@ -101,7 +104,7 @@ impl Generator {
         &mut self,
         request: &Request<'_>,
     ) -> Result<Vec<Vec<Generation>>, GenerateError> {
-        self.check(request)?;
+        check_request(&self.config, request)?;
         let mut completions =
             vec![vec![Generation::default(); request.samples as usize]; request.prompts.len()];
         if request.max_new == 0 {
@@ -136,8 +139,9 @@ impl Generator {
     ) -> Result<Vec<Vec<u32>>, GenerateError> {
         check_temperature(temperature)?;
         for (index, claimed) in claimed.iter().enumerate() {
-            self.check_prompt(index, &claimed.prompt.tokens, claimed.tokens.len())?;
-            self.check_tokens(index, claimed.tokens)?;
+            let (prompt, tokens) = (&claimed.prompt.tokens, claimed.tokens);
+            check_prompt(&self.config, index, prompt, tokens.len())?;
+            check_tokens(&self.config, index, tokens)?;
         }
         let mut drawn = Vec::with_capacity(claimed.len());
         for batch in claimed.chunks(replay::rows_at_once(claimed).min(self.max_rows)) {
@@ -153,51 +157,53 @@ impl Generator {
         }
         Ok(drawn)
     }
+}
 
-    fn check(&self, request: &Request<'_>) -> Result<(), GenerateError> {
-        check_temperature(request.temperature)?;
-        request
-            .prompts
-            .iter()
-            .enumerate()
-            .try_for_each(|(index, prompt)| {
-                self.check_prompt(index, &prompt.tokens, request.max_new)
-            })
+/// Checks that a model can be asked this.
+///
+/// # Errors
+/// A temperature that is none, or a prompt that cannot be continued.
+pub fn check_request(config: &ModelConfig, request: &Request<'_>) -> Result<(), GenerateError> {
+    check_temperature(request.temperature)?;
+    let prompts = request.prompts.iter().enumerate();
+    for (index, prompt) in prompts {
+        check_prompt(config, index, &prompt.tokens, request.max_new)?;
     }
+    Ok(())
+}
 
-    fn check_prompt(
-        &self,
-        index: usize,
-        prompt: &[u32],
-        max_new: usize,
-    ) -> Result<(), GenerateError> {
-        let tokens = prompt.len();
-        if tokens == 0 {
-            return Err(GenerateError::Empty { index });
-        }
-        self.check_tokens(index, prompt)?;
-        let max_positions = self.config.max_positions;
-        if tokens.saturating_add(max_new) > max_positions {
-            return Err(GenerateError::TooLong {
-                index,
-                tokens,
-                max_new,
-                max_positions,
-            });
-        }
-        Ok(())
+fn check_prompt(
+    config: &ModelConfig,
+    index: usize,
+    prompt: &[u32],
+    max_new: usize,
+) -> Result<(), GenerateError> {
+    let tokens = prompt.len();
+    if tokens == 0 {
+        return Err(GenerateError::Empty { index });
     }
+    check_tokens(config, index, prompt)?;
+    let max_positions = config.max_positions;
+    if tokens.saturating_add(max_new) > max_positions {
+        return Err(GenerateError::TooLong {
+            index,
+            tokens,
+            max_new,
+            max_positions,
+        });
+    }
+    Ok(())
+}
 
-    fn check_tokens(&self, index: usize, tokens: &[u32]) -> Result<(), GenerateError> {
-        let vocab = self.config.vocab_size;
-        match tokens.iter().find(|&&token| token as usize >= vocab) {
-            Some(&token) => Err(GenerateError::Token {
-                index,
-                token,
-                vocab,
-            }),
-            None => Ok(()),
-        }
+fn check_tokens(config: &ModelConfig, index: usize, tokens: &[u32]) -> Result<(), GenerateError> {
+    let vocab = config.vocab_size;
+    match tokens.iter().find(|&&token| token as usize >= vocab) {
+        Some(&token) => Err(GenerateError::Token {
+            index,
+            token,
+            vocab,
+        }),
+        None => Ok(()),
     }
 }
 

@@ -26,7 +26,8 @@ pub(super) enum Key {
 }
 
 impl Key {
-    fn record(self, config: &ModelConfig) -> Result<Program, ProgramError> {
+    /// The program of this size.
+    pub(super) fn record(self, config: &ModelConfig) -> Result<Program, ProgramError> {
         match self {
             Self::Prefill { rows, length } => programs::prefill(
                 config,

@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use reproducible_ops::engine::cpu::CpuEngine;
-use reproducible_ops::engine::reference;
-use reproducible_ops::tensor::Tensor as HostTensor;
+use reproducible_ops::engine::{Engine, reference};
+use reproducible_ops::tensor::{HalfFormat, Tensor as HostTensor};
+use reproducible_ops::weights::Weights;
 use serde::Deserialize;
 
 use crate::config::RopeScaling;
 use crate::config::hugging_face::{parse, to_json};
 use crate::decoder::{CausalLm, Context, Mask};
-use crate::generate::{Prompt, Request};
-use crate::{Checkpoint, Generator, programs, rope};
+use crate::generate::{Claimed, Prompt, Request};
+use crate::programs::Prefill;
+use crate::{Checkpoint, Generator, ModelConfig, programs, rope};
 
 #[derive(Deserialize)]
 struct Expected {
@@ -25,10 +27,13 @@ struct Expected {
     encoded: Vec<Vec<u32>>,
 }
 
+fn fixture(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    folder.join("tests/transformers").join(name)
+}
+
 fn load(name: &str) -> (Checkpoint, Expected) {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/transformers")
-        .join(name);
+    let folder = fixture(name);
     let expected = std::fs::read_to_string(folder.join("expected.json")).unwrap();
     (
         Checkpoint::load(folder).unwrap(),
@@ -126,6 +131,159 @@ fn logits_are_those_of_transformers() {
     for name in MODELS {
         check(name);
     }
+}
+
+/// A folder of a fixture's model with weights rounded to a format of two bytes.
+fn rounded(name: &str, format: HalfFormat) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "tokenizer.json"] {
+        std::fs::copy(fixture(name).join(file), folder.path().join(file)).unwrap();
+    }
+    let checkpoint = load(name).0;
+    let (mut data, mut header) = (Vec::new(), serde_json::Map::new());
+    for (tensor, values) in checkpoint.weights.iter() {
+        let start = data.len();
+        for &value in values.as_f32().unwrap() {
+            let bits = match format {
+                HalfFormat::Bf16 => (value.to_bits() >> 16) as u16,
+                HalfFormat::F16 => f16_below(value),
+            };
+            data.extend(bits.to_le_bytes());
+        }
+        let dtype = if format == HalfFormat::F16 {
+            "F16"
+        } else {
+            "BF16"
+        };
+        let view = serde_json::json!({
+            "dtype": dtype, "shape": values.shape().dims(), "data_offsets": [start, data.len()],
+        });
+        header.insert(tensor.to_owned(), view);
+    }
+    let header = serde_json::Value::from(header).to_string();
+    let bytes = [
+        &(header.len() as u64).to_le_bytes(),
+        header.as_bytes(),
+        &data,
+    ]
+    .concat();
+    std::fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
+    folder
+}
+
+/// The binary16 whose magnitude is the largest that is not above.
+fn f16_below(value: f32) -> u16 {
+    let sign = if value < 0.0 { 0x8000 } else { 0 };
+    let widen = |bits: u16| f32::from_bits(HalfFormat::F16.widen(bits));
+    let (mut low, mut high) = (0, 0x7c00);
+    while high - low > 1 {
+        let middle = (low + high) / 2;
+        if widen(middle) <= value.abs() {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    sign | low
+}
+
+/// Logits of prompts long and short, in few rows and many, sampled tokens, replayed ones.
+#[test]
+fn weights_at_two_bytes_give_the_bits_of_widened_ones() {
+    for (name, format) in [
+        ("qwen2", HalfFormat::Bf16),
+        ("llama", HalfFormat::F16),
+        ("qwen3", HalfFormat::F16),
+    ] {
+        let folder = rounded(name, format);
+        let kept = Checkpoint::load_halves(folder.path()).unwrap();
+        let wide = Checkpoint::load(folder.path()).unwrap();
+        assert!(
+            kept.weights
+                .iter()
+                .all(|(_, tensor)| tensor.halves().is_some())
+        );
+        assert!(
+            wide.weights
+                .iter()
+                .all(|(_, tensor)| tensor.halves().is_none())
+        );
+        assert_eq!(kept.weights.digest(), wide.weights.digest());
+        let expected = load(name).1;
+        assert_eq!(
+            program_logits(&kept, &expected),
+            program_logits(&wide, &expected),
+            "{name}"
+        );
+        let written = [kept, wide].map(|checkpoint| {
+            let Checkpoint {
+                config, weights, ..
+            } = checkpoint;
+            let engine = Arc::new(CpuEngine::new(2));
+            let logits = logits(engine.as_ref(), &config, &weights);
+            let mut generator = Generator::new(engine, config.clone(), &[]).unwrap();
+            generator.set_weights(weights).unwrap();
+            let vocab = config.vocab_size as u32;
+            let prompts = [3, 9, 40].map(|length| Prompt {
+                tokens: (0..length).map(|at| (at * 7 + length) % vocab).collect(),
+                index: length,
+            });
+            let request = Request {
+                prompts: &prompts,
+                samples: 3,
+                max_new: 12,
+                key: [5, 6],
+                temperature: 0.8,
+            };
+            let generations = generator.generate(&request).unwrap();
+            let bits: Vec<(Vec<u32>, Vec<u32>)> = generations
+                .iter()
+                .flatten()
+                .map(|one| {
+                    let logp = one.logp.iter().map(|logp| logp.to_bits()).collect();
+                    (one.tokens.clone(), logp)
+                })
+                .collect();
+            let claimed = generations[2].iter().zip(0..).map(|(one, sample)| Claimed {
+                prompt: &prompts[2],
+                sample,
+                tokens: &one.tokens,
+            });
+            let claimed: Vec<Claimed<'_>> = claimed.collect();
+            let replayed = generator.replay(&claimed, [5, 6], 0.8).unwrap();
+            (logits, bits, replayed)
+        });
+        assert_eq!(written[0], written[1], "{name} {format:?}");
+        let tokens = written[0].1[6..].iter().map(|(tokens, _)| tokens.clone());
+        assert_eq!(
+            tokens.collect::<Vec<_>>(),
+            written[0].2,
+            "{name}: the replay"
+        );
+    }
+}
+
+/// Bits of the logits of a prompt that has more rows than are packed for few.
+fn logits(engine: &CpuEngine, config: &ModelConfig, weights: &Weights) -> Vec<u32> {
+    let length = 150.min(config.max_positions);
+    let sizes = Prefill {
+        rows: 1,
+        length,
+        slots: length,
+        logits: true,
+    };
+    let program = programs::prefill(config, sizes).unwrap();
+    let mut session = engine.load(&program).unwrap();
+    weights.write_to(session.as_mut()).unwrap();
+    let tables = rope::Tables::new(config, length).unwrap();
+    tables.write_to(session.as_mut()).unwrap();
+    let vocab = config.vocab_size as u32;
+    let tokens: Vec<u32> = (0..length as u32).map(|at| at * at % vocab).collect();
+    session.write_words("tokens", &tokens).unwrap();
+    let positions: Vec<u32> = (0..length as u32).collect();
+    session.write_words("positions", &positions).unwrap();
+    session.run().unwrap();
+    session.read_words("logits").unwrap()
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub enum SendError {
 /// channels.send(next, b"activation"[..].into())?;
 /// while let Some(event) = events.next().await {
 ///     match event {
-///         ChannelEvent::Frame { from, bytes } => println!("{from}: {} bytes", bytes.len()),
+///         ChannelEvent::Frame { from, bytes, .. } => println!("{from}: {} bytes", bytes.len()),
 ///         ChannelEvent::Down(peer) => println!("{peer} is gone; somebody else must do its work"),
 ///         ChannelEvent::Up(peer) => println!("{peer} is back"),
 ///     }
@@ -84,6 +84,7 @@ pub enum SendError {
 /// ```
 #[derive(Debug)]
 pub struct Channels {
+    handle: Handle,
     job: Arc<Job>,
     jobs: Arc<Registry>,
 }
@@ -121,9 +122,29 @@ impl Channels {
         let events = ChannelEvents {
             changes: job.changes.clone(),
             frames,
-            network: handle.snapshot,
+            network: handle.snapshot.clone(),
         };
-        Ok((Self { job, jobs }, events))
+        Ok((Self { handle, job, jobs }, events))
+    }
+
+    /// Adds a member, which may send from here on. Nothing happens if it is one.
+    ///
+    /// # Errors
+    /// [`StartError::Members`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with time enabled.
+    pub fn add(&self, peer: PeerId) -> Result<(), StartError> {
+        if peer == self.handle.me() || self.job.member(&peer).is_some() {
+            return Ok(());
+        }
+        // This node is a member, too.
+        if !self.job.add(peer, MAX_CHANNEL_MEMBERS - 1) {
+            return Err(StartError::Members(MAX_CHANNEL_MEMBERS + 1));
+        }
+        let (handle, job) = (self.handle.clone(), self.job.clone());
+        tokio::spawn(outgoing::run(handle, job, peer));
+        Ok(())
     }
 
     /// Queues a frame for a member. Never blocks.
@@ -189,9 +210,14 @@ impl ChannelEvents {
 
 /// A frame that leaves the queue, whose room others may have.
 fn taken(waiting: Waiting) -> ChannelEvent {
-    let Waiting { from, bytes, room } = waiting;
+    let Waiting {
+        from,
+        bytes,
+        took,
+        room,
+    } = waiting;
     drop(room);
-    ChannelEvent::Frame { from, bytes }
+    ChannelEvent::Frame { from, bytes, took }
 }
 
 async fn ended(network: &mut watch::Receiver<Snapshot>) {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use swarm_identity::PeerId;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
@@ -19,6 +20,8 @@ pub enum ChannelEvent {
         from: PeerId,
         /// Its content, at most [`ChannelLimits::frame_bytes`](crate::ChannelLimits::frame_bytes).
         bytes: Vec<u8>,
+        /// From its first byte here to its last.
+        took: Duration,
     },
 }
 
@@ -26,6 +29,7 @@ pub enum ChannelEvent {
 pub(crate) struct Waiting {
     pub(crate) from: PeerId,
     pub(crate) bytes: Vec<u8>,
+    pub(crate) took: Duration,
     pub(crate) room: OwnedSemaphorePermit,
 }
 

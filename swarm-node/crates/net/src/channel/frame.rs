@@ -17,7 +17,7 @@
 //! grows with what comes, not with what was announced.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{AsyncRead, AsyncReadExt};
 use thiserror::Error;
@@ -135,17 +135,19 @@ pub(crate) fn header(frame: &[u8]) -> [u8; HEADER_BYTES] {
 pub(crate) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     limits: &ChannelLimits,
-) -> Result<Vec<u8>, ReadError> {
+) -> Result<(Vec<u8>, Duration), ReadError> {
     let mut header = [0; HEADER_BYTES];
     let (first, rest) = header.split_at_mut(1);
     stream.read_exact(first).await?;
+    let begun = Instant::now();
     step(stream, rest, limits.stall).await?;
     let bytes = u32::from_le_bytes(header);
     let limit = limits.frame_bytes;
     if bytes > limit {
         return Err(ReadError::Oversize { bytes, limit });
     }
-    body(stream, bytes as usize, limits.stall).await
+    let body = body(stream, bytes as usize, limits.stall).await?;
+    Ok((body, begun.elapsed()))
 }
 
 async fn body(
@@ -218,7 +220,7 @@ mod tests {
         let mut frames = Vec::new();
         loop {
             match read(&mut stream, limits).await {
-                Ok(frame) => frames.push(frame),
+                Ok((frame, _)) => frames.push(frame),
                 Err(error) => return (frames, error, stream.most),
             }
         }

@@ -1,8 +1,8 @@
 //! One job: its members, what waits for them and what came from them. All parts of it share this.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use swarm_identity::PeerId;
 use tokio::sync::{Mutex, Notify, Semaphore, mpsc, watch};
@@ -27,6 +27,17 @@ pub(crate) struct Member {
     pub(crate) renewed: Notify,
 }
 
+impl Member {
+    fn new(limits: &ChannelLimits) -> Self {
+        Self {
+            queue: Queue::new(limits),
+            reader: Mutex::default(),
+            run: AtomicU64::new(0),
+            renewed: Notify::new(),
+        }
+    }
+}
+
 /// A job while it lasts.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -34,7 +45,8 @@ pub(crate) struct Job {
     pub(crate) limits: ChannelLimits,
     /// This node's run.
     pub(crate) run: u64,
-    members: BTreeMap<PeerId, Member>,
+    /// Members are added, and never taken out.
+    members: RwLock<BTreeMap<PeerId, Arc<Member>>>,
     pub(crate) changes: Arc<Changes>,
     pub(crate) frames: mpsc::Sender<Waiting>,
     /// Bytes that frames which wait may still have.
@@ -50,18 +62,10 @@ impl Job {
         limits: ChannelLimits,
     ) -> (Self, mpsc::Receiver<Waiting>) {
         let (frames, taken) = mpsc::channel(limits.waiting_frames.max(1));
-        let member = |peer| {
-            let member = Member {
-                queue: Queue::new(&limits),
-                reader: Mutex::default(),
-                run: AtomicU64::new(0),
-                renewed: Notify::new(),
-            };
-            (peer, member)
-        };
+        let member = |peer| (peer, Arc::new(Member::new(&limits)));
         let job = Self {
             id,
-            members: members.into_iter().map(member).collect(),
+            members: RwLock::new(members.into_iter().map(member).collect()),
             changes: Arc::default(),
             frames,
             room: Arc::new(Semaphore::new(limits.waiting_bytes as usize)),
@@ -73,13 +77,28 @@ impl Job {
     }
 
     /// A member that is not this node.
-    pub(crate) fn member(&self, peer: &PeerId) -> Option<&Member> {
-        self.members.get(peer)
+    pub(crate) fn member(&self, peer: &PeerId) -> Option<Arc<Member>> {
+        let members = self.members.read();
+        let members = members.unwrap_or_else(PoisonError::into_inner);
+        members.get(peer).cloned()
+    }
+
+    /// Adds a member, if there are fewer than `most`; false if it is one or there is no room.
+    pub(crate) fn add(&self, peer: PeerId, most: usize) -> bool {
+        let members = self.members.write();
+        let mut members = members.unwrap_or_else(PoisonError::into_inner);
+        let is_new = members.len() < most && !members.contains_key(&peer);
+        if is_new {
+            members.insert(peer, Arc::new(Member::new(&self.limits)));
+        }
+        is_new
     }
 
     /// The other members.
-    pub(crate) fn peers(&self) -> impl Iterator<Item = PeerId> {
-        self.members.keys().copied()
+    pub(crate) fn peers(&self) -> Vec<PeerId> {
+        let members = self.members.read();
+        let members = members.unwrap_or_else(PoisonError::into_inner);
+        members.keys().copied().collect()
     }
 
     /// A member's run was met. If it is another one than before, the member was down, whether that

@@ -43,7 +43,7 @@ pub(crate) async fn run(handle: Handle, job: Arc<Job>, peer: PeerId) {
         handle,
         job: &job,
         peer,
-        member,
+        member: &member,
     };
     tokio::select! {
         () = outgoing.keep() => {}

@@ -224,8 +224,8 @@ async fn taken<R: Reports>(
     tally: &mut Tally<R>,
 ) -> ReadError {
     loop {
-        let bytes = match frame::read(stream, &job.limits).await {
-            Ok(bytes) => bytes,
+        let (bytes, took) = match frame::read(stream, &job.limits).await {
+            Ok(frame) => frame,
             Err(error) => return error,
         };
         tally.received(bytes.len());
@@ -234,7 +234,12 @@ async fn taken<R: Reports>(
         let Ok(room) = job.room.clone().acquire_many_owned(needed).await else {
             return ReadError::Stalled;
         };
-        let waiting = Waiting { from, bytes, room };
+        let waiting = Waiting {
+            from,
+            bytes,
+            took,
+            room,
+        };
         if job.frames.send(waiting).await.is_err() {
             // Nobody takes events any more.
             job.over().await;

@@ -11,7 +11,7 @@ use super::channels::{ChannelEvents, Channels, SendError, StartError};
 use super::event::ChannelEvent;
 use super::frame::{Answer, HELLO_BYTES, Hello, JobId, PULSE, RUN_BYTES};
 use crate::attacker::{self, Attacker};
-use crate::limits::{Behaviour, CHANNEL_PAUSE_LONGEST, ChannelLimits};
+use crate::limits::{Behaviour, CHANNEL_PAUSE_LONGEST, ChannelLimits, MAX_CHANNEL_MEMBERS};
 use crate::testing::{Node, PATIENCE, SWARM, attacker, config, secret};
 
 const JOB: JobId = [5; 32];
@@ -48,7 +48,7 @@ impl Side {
     /// The next event, which is a frame.
     async fn frame(&mut self) -> (PeerId, Vec<u8>) {
         match self.next().await {
-            ChannelEvent::Frame { from, bytes } => (from, bytes),
+            ChannelEvent::Frame { from, bytes, .. } => (from, bytes),
             other => panic!("no frame: {other:?}"),
         }
     }
@@ -248,6 +248,34 @@ async fn strangers_are_refused_and_blamed_and_early_members_are_not() {
     let early = scores.iter().filter(|info| info.score == 0.0).count();
     assert_eq!(early, 1, "{scores:?}");
     assert_eq!(victim.events.try_next(), None);
+}
+
+#[tokio::test]
+async fn a_member_that_is_added_is_one_like_the_others() {
+    let [first, second] = nodes("quic-v1").await;
+    let (one, two) = (first.me(), second.me());
+    let mut first = Side::join(first, JOB, &[one], ChannelLimits::default());
+    let mut second = Side::join(second, JOB, &[one, two], ChannelLimits::default());
+    let refused = first.channels.send(two, b"early"[..].into());
+    assert_eq!(refused, Err(SendError::NoMember(two)));
+    for _ in 0..2 {
+        first.channels.add(two).unwrap();
+    }
+    first.channels.add(one).unwrap();
+    first.send(&second, b"hello");
+    assert_eq!(second.frame().await, (one, b"hello".to_vec()));
+    second.send(&first, b"back");
+    assert_eq!(first.frame().await, (two, b"back".to_vec()));
+    let many = (0..MAX_CHANNEL_MEMBERS - 2).map(|number| {
+        let mut peer = [9; 33];
+        peer[..8].copy_from_slice(&number.to_le_bytes());
+        PeerId(peer)
+    });
+    for peer in many {
+        first.channels.add(peer).unwrap();
+    }
+    let full = first.channels.add(PeerId([7; 33]));
+    assert_eq!(full, Err(StartError::Members(MAX_CHANNEL_MEMBERS + 1)));
 }
 
 #[tokio::test]

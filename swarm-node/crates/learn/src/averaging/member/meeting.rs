@@ -290,8 +290,7 @@ impl Member {
         for replica in told {
             self.send(replica, Body::Alone);
         }
-        let steps = self.settings.paired || reason == Reason::Single;
-        let ending = if steps { Move::Own } else { Move::Stay };
+        let ending = Move::alone(self.settings.paired, reason);
         self.go(Taken::Alone(reason), ending, None);
     }
 

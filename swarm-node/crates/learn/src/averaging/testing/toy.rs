@@ -12,7 +12,7 @@ use reproducible_ops::weights::Weights;
 use crate::averaging::contribution::Formats;
 use crate::averaging::outer::Outer;
 use crate::averaging::transcript::Replica;
-use crate::averaging::worker::{Inner, ReplicaWorker};
+use crate::averaging::worker::{Inner, ReplicaWorker, Trainable};
 
 /// Inner steps of a round.
 const STEPS: u64 = 3;
@@ -73,7 +73,9 @@ impl Inner for ToyInner {
         (round * STEPS..(round + 1) * STEPS).for_each(|step| self.step(step));
         Ok(())
     }
+}
 
+impl Trainable for ToyInner {
     fn parameters(&self) -> Result<Weights, String> {
         Ok(self.parameters.clone())
     }

@@ -16,7 +16,7 @@ use crate::averaging::testing::network::{Network, settings};
 use crate::averaging::trainer::{Rows, TrainerReplica, shard};
 use crate::averaging::transcript::{Reason, Replica};
 use crate::averaging::work::{Engine as _, Move, Outcome, Work};
-use crate::averaging::worker::{Inner, ReplicaWorker};
+use crate::averaging::worker::{ReplicaWorker, Trainable as _};
 use crate::data_set::DataSet;
 use crate::inputs::{Example, Sample};
 use crate::pipeline::programs::StagePrograms;

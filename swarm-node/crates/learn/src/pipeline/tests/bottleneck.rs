@@ -6,39 +6,62 @@ use super::*;
 use crate::pipeline::replay::replay_step;
 use crate::pipeline::worker::Encoding;
 
-fn model(compression: usize) -> StagedModel {
-    let model = StagedModel::new(config(false), 3).unwrap();
-    model.with_bottleneck(compression).unwrap()
-}
-
 /// Loss of a microbatch, and the gradient of stage 1's parameters.
 fn pass(stages: &mut [StageEngine], microbatch: &Microbatch) -> (f32, Weights) {
-    let (layout, tokens) = (&microbatch.layout, microbatch.token_count());
+    let tokens = microbatch.token_count();
     let first = stages[0].embed(microbatch).unwrap();
-    let second = stages[1].forward(&first, layout).unwrap();
-    let third = stages[2].forward(&second, layout).unwrap();
+    let second = stages[1].forward(&first, microbatch).unwrap();
+    let third = stages[2].forward(&second, microbatch).unwrap();
     let loss = stages[0].loss(&third, microbatch, tokens).unwrap();
-    let (gradient, _) = stages[2].backward(&second, layout, &loss.gradient).unwrap();
-    let (_, visit) = stages[1].backward(&first, layout, &gradient).unwrap();
+    let (gradient, _) = stages[2]
+        .backward(&second, microbatch, &loss.gradient)
+        .unwrap();
+    let (_, visit) = stages[1].backward(&first, microbatch, &gradient).unwrap();
     (loss.loss, visit.read().unwrap())
 }
 
 #[test]
 fn a_bottleneck_of_one_begins_as_no_bottleneck() {
     let microbatch = microbatches(0).remove(0);
-    let (plain, expected) = pass(&mut stages(&config(false), 3, 0), &microbatch);
-    let (loss, gradient) = pass(&mut staged(&model(1)), &microbatch);
-    assert_eq!(loss.to_bits(), plain.to_bits());
-    for (name, tensor) in expected.iter() {
-        // Equal as numbers: a product with the identity makes −0 +0.
-        let found = gradient.get(name).unwrap().as_f32().unwrap();
-        assert_eq!(found, tensor.as_f32().unwrap(), "{name}");
+    let (plain, expected) = pass(&mut stages(&config(true), 3, 0), &microbatch);
+    for residual in [false, true] {
+        let (loss, gradient) = pass(&mut staged(&narrow(3, 1, residual)), &microbatch);
+        assert_eq!(loss.to_bits(), plain.to_bits());
+        for (name, tensor) in expected.iter() {
+            // Equal as numbers: a product with the identity makes −0 +0.
+            let found = gradient.get(name).unwrap().as_f32().unwrap();
+            assert_eq!(found, tensor.as_f32().unwrap(), "{name}");
+        }
     }
+}
+
+/// Tokens are not sent: another token at one place changes what a stage computes of the same
+/// hidden states, and of the embedding only that token's row has a gradient.
+#[test]
+fn the_residual_path_reads_the_tokens() {
+    let mut stages = staged(&narrow(3, 4, true));
+    let microbatch = microbatches(0).remove(0);
+    let hidden = stages[0].embed(&microbatch).unwrap();
+    let mut other = microbatch.clone();
+    other.tokens[0] = (other.tokens[0] + 1) % 17;
+    let [here, there] = [&microbatch, &other].map(|rows| stages[1].forward(&hidden, rows).unwrap());
+    assert_ne!(here, there);
+    let ones = mapped(&here, |_| 1.0);
+    let (_, visit) = stages[1].backward(&hidden, &microbatch, &ones).unwrap();
+    let gradient = visit.read().unwrap();
+    let gradient = gradient.get("bottleneck.1.embedding").unwrap();
+    for (token, row) in gradient.as_f32().unwrap().chunks(12).enumerate() {
+        let is_there = microbatch.tokens.contains(&(token as i32));
+        assert_eq!(row.iter().any(|value| *value != 0.0), is_there, "{token}");
+    }
+    let mut plain = staged(&narrow(3, 4, false));
+    let [here, there] = [&microbatch, &other].map(|rows| plain[1].forward(&hidden, rows).unwrap());
+    assert_eq!(here, there);
 }
 
 #[test]
 fn the_maps_learn() {
-    let model = model(4);
+    let model = narrow(3, 4, true);
     let mut stages = staged(&model);
     assert_eq!(
         stages[1].programs().hidden().shape.dims(),
@@ -62,10 +85,16 @@ fn the_maps_learn() {
 #[test]
 fn gradients_of_the_maps_are_differences_of_the_loss() {
     let microbatch = microbatches(0).remove(0);
-    let mut stages = staged(&model(4));
+    let mut stages = staged(&narrow(3, 4, true));
     let (_, gradient) = pass(&mut stages, &microbatch);
     let state = stages[1].state().unwrap();
-    for (name, element) in [("bottleneck.1.down", 5), ("bottleneck.1.up", 17)] {
+    let row = microbatch.tokens[1] as usize * 12;
+    let elements = [
+        ("bottleneck.1.down", 5),
+        ("bottleneck.1.up", 17),
+        ("bottleneck.1.embedding", row + 2),
+    ];
+    for (name, element) in elements {
         let mut loss_at = |shift: f32| {
             let mut shifted = state.clone();
             let values = shifted.params.get(name).unwrap();

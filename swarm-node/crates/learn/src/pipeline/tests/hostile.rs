@@ -17,7 +17,7 @@ fn hidden(value: f32) -> Tensor {
 fn hidden_states_and_gradients_are_checked() {
     let mut stages = stages(&config(false), 2, 0);
     let microbatch = microbatches(0).remove(0);
-    let (layout, good) = (&microbatch.layout, hidden(0.25));
+    let good = hidden(0.25);
     let shapes = [
         Tensor::f32([ROWS, LENGTH, 11], vec![0.0; ROWS * LENGTH * 11]).unwrap(),
         Tensor::f32([ROWS * LENGTH, 12], vec![0.0; ROWS * LENGTH * 12]).unwrap(),
@@ -27,9 +27,9 @@ fn hidden_states_and_gradients_are_checked() {
     for bad in shapes.iter().chain(&numbers) {
         let head = stages[0].loss(&good, &microbatch, 9).unwrap().parameters;
         let errors = [
-            stages[1].forward(bad, layout).unwrap_err(),
-            stages[1].backward(bad, layout, &good).unwrap_err(),
-            stages[1].backward(&good, layout, bad).unwrap_err(),
+            stages[1].forward(bad, &microbatch).unwrap_err(),
+            stages[1].backward(bad, &microbatch, &good).unwrap_err(),
+            stages[1].backward(&good, &microbatch, bad).unwrap_err(),
             stages[0].loss(bad, &microbatch, 9).unwrap_err(),
             stages[0]
                 .embed_backward(&microbatch, bad, head)
@@ -53,7 +53,10 @@ fn hidden_states_and_gradients_are_checked() {
         matrix.words_mut().fill(1e30f32.to_bits());
     }
     stages[1].load(&state).unwrap();
-    let error = stages[1].forward(&good, layout).unwrap_err().to_string();
+    let error = stages[1]
+        .forward(&good, &microbatch)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("`hidden.out`"), "{error}");
 }
 
@@ -66,13 +69,16 @@ fn microbatches_are_checked() {
     for error in [
         stages[0].embed(&bad).unwrap_err(),
         stages[0].loss(&good, &bad, 9).unwrap_err(),
+        stages[1].forward(&good, &bad).unwrap_err(),
+        stages[1].backward(&good, &bad, &good).unwrap_err(),
     ] {
         assert!(error.to_string().contains("is 17 at 3"), "{error}");
     }
+    bad.tokens[3] = 16;
     bad.layout.positions[2] = LENGTH as i32;
     for error in [
-        stages[1].forward(&good, &bad.layout).unwrap_err(),
-        stages[1].backward(&good, &bad.layout, &good).unwrap_err(),
+        stages[1].forward(&good, &bad).unwrap_err(),
+        stages[1].backward(&good, &bad, &good).unwrap_err(),
     ] {
         assert!(error.to_string().contains("`positions`"), "{error}");
     }
@@ -82,11 +88,11 @@ fn microbatches_are_checked() {
 fn each_stage_has_its_own_calls() {
     let mut stages = stages(&config(false), 2, 0);
     let microbatch = microbatches(0).remove(0);
-    let (layout, good) = (&microbatch.layout, hidden(0.25));
+    let good = hidden(0.25);
     let head = stages[0].loss(&good, &microbatch, 9).unwrap().parameters;
     for error in [
-        stages[0].forward(&good, layout).unwrap_err(),
-        stages[0].backward(&good, layout, &good).unwrap_err(),
+        stages[0].forward(&good, &microbatch).unwrap_err(),
+        stages[0].backward(&good, &microbatch, &good).unwrap_err(),
         stages[1].embed(&microbatch).unwrap_err(),
         stages[1].loss(&good, &microbatch, 9).unwrap_err(),
         stages[1]

@@ -9,13 +9,15 @@ use skippipe::content::Digest;
 use skippipe::encoding::Format;
 use skippipe::replay::Replay;
 use skippipe::testing::network::{Network, settings};
+use skippipe::transcript::Recovery;
 use verde::execute::Executor;
 
 use super::*;
 use crate::data_set::DataSet;
+use crate::job_plan::STEP;
 use crate::pipeline::data::StepData;
 use crate::pipeline::worker::{Blueprint, Encoding, StageWorker};
-use crate::training_plan::{DRAW, STEP, Sampling, TrainingPlan};
+use crate::training_plan::{DRAW, Sampling, TrainingPlan};
 
 const MICROBATCHES: usize = 6;
 const SAMPLING: Sampling = Sampling {
@@ -27,12 +29,11 @@ fn data() -> DataSet {
     DataSet::pack(&batch(1), LENGTH).unwrap()
 }
 
-pub(super) fn blueprint(stages: usize, steps: usize, format: Format) -> Blueprint {
-    let config = config(true);
+pub(super) fn blueprint(model: StagedModel, steps: usize, format: Format) -> Blueprint {
     let data = StepData::new(data(), SAMPLING, ROWS, vec![RATE; steps]).unwrap();
     Blueprint {
-        weights: Arc::new(setup::with_tables(&config, LENGTH, &weights(&config)).unwrap()),
-        model: StagedModel::new(config, stages).unwrap(),
+        weights: Arc::new(with_bottlenecks(&model)),
+        model,
         shape: [ROWS, LENGTH],
         optimizer: OPTIMIZER,
         data: Arc::new(data),
@@ -40,7 +41,12 @@ pub(super) fn blueprint(stages: usize, steps: usize, format: Format) -> Blueprin
             hidden: format,
             gradient: format,
         },
+        outer: None,
     }
+}
+
+fn plain(stages: usize) -> StagedModel {
+    StagedModel::new(config(true), stages).unwrap()
 }
 
 pub(super) fn made(blueprint: &Blueprint, stage: Option<Stage>) -> (StageWorker, Option<Digest>) {
@@ -97,7 +103,7 @@ fn a_pipeline_without_skips_is_the_job_of_one_machine() {
     }
     let expected = tensors(&[expected]);
     for stages in [1, 2, 4] {
-        let blueprint = blueprint(stages, STEPS, Format::F32);
+        let blueprint = blueprint(plain(stages), STEPS, Format::F32);
         let mut network = network(&blueprint, &vec![1; stages], STEPS as u64, 4);
         network.run(Duration::from_secs(600));
         assert_eq!(network.steps().len(), STEPS);
@@ -109,10 +115,34 @@ fn a_pipeline_without_skips_is_the_job_of_one_machine() {
     }
 }
 
+/// One machine computes the states that members stated, from their records.
+fn check_replay(blueprint: &Blueprint, network: &Network<StageWorker>) {
+    let stages = (0..blueprint.model.stages() as u16).map(Stage);
+    let stages = stages.map(|stage| made(blueprint, Some(stage)));
+    let (stages, states): (Vec<_>, Vec<_>) = stages.unzip();
+    let states = states.into_iter().map(Option::unwrap).collect();
+    let mut replay = Replay::new(stages, states, 2);
+    for stepped in &network.steps() {
+        let replayed = replay.step(&stepped.record).unwrap();
+        assert_eq!(replayed.norm, stepped.norm);
+        for (hop, stated) in &stepped.statements {
+            assert_eq!(replayed.states[hop.stage.index()], stated.state, "{hop:?}");
+            assert_eq!(replayed.sums.get(hop), Some(&stated.sums), "{hop:?}");
+        }
+    }
+}
+
 #[test]
 fn whoever_is_killed_one_machine_computes_the_same_bits_from_the_record() {
-    for (seed, format) in [(1, Format::F32), (2, Format::Bf16), (3, Format::Int8)] {
-        let blueprint = blueprint(3, 8, format);
+    let cases = [
+        (1, Format::F32, plain(3)),
+        (2, Format::Bf16, plain(3)),
+        (3, Format::Int8, plain(3)),
+        (4, Format::F32, narrow(3, 4, true)),
+        (5, Format::Int8, narrow(3, 3, true)),
+    ];
+    for (seed, format, model) in cases {
+        let blueprint = blueprint(model, 8, format);
         let mut network = network(&blueprint, &[2, 2, 2], 8, seed);
         network.skips = usize::from(format != Format::F32);
         let mut random = Stream::from_seed("pipeline kills", seed);
@@ -124,23 +154,33 @@ fn whoever_is_killed_one_machine_computes_the_same_bits_from_the_record() {
         }
         network.kill_at(Peer(0), at + Duration::from_secs(1));
         network.run(Duration::from_secs(900));
-        let stages = (0..3).map(|stage| made(&blueprint, Some(Stage(stage))));
-        let (stages, states): (Vec<_>, Vec<_>) = stages.unzip();
-        let states = states.into_iter().map(Option::unwrap).collect();
-        let mut replay = Replay::new(stages, states, 2);
         let steps = network.steps();
         assert_eq!(steps.len(), 8, "seed {seed}");
-        for stepped in &steps {
-            let replayed = replay.step(&stepped.record).unwrap();
-            assert_eq!(replayed.norm, stepped.norm);
-            for (hop, (state, _)) in &stepped.statements {
-                assert_eq!(replayed.states[hop.stage.index()], *state, "{hop:?}");
-            }
-        }
+        check_replay(&blueprint, &network);
         let joined = steps
             .iter()
             .map(|stepped| stepped.record.joined.len())
             .sum::<usize>();
         assert!(joined > 0, "somebody came back");
+    }
+}
+
+/// The only holder of a stage is lost: its layers, and what it has of bottlenecks, are the mean of
+/// its neighbours'.
+#[test]
+fn a_lost_stage_between_bottlenecks_is_rebuilt_from_its_neighbours() {
+    for residual in [false, true] {
+        let blueprint = blueprint(narrow(4, 4, residual), 8, Format::F32);
+        let mut network = network(&blueprint, &[1, 1, 1, 1], 8, 6);
+        network.kill_at(Peer(2), Duration::from_secs(2));
+        network.revive_at(Peer(2), Duration::from_secs(3));
+        network.run(Duration::from_secs(900));
+        let steps = network.steps();
+        assert_eq!(steps.len(), 8);
+        let joined = steps.iter().flat_map(|stepped| &stepped.record.joined);
+        let rebuilt = joined.filter(|joined| matches!(joined.recovery, Recovery::Averaged { .. }));
+        let rebuilt: Vec<Stage> = rebuilt.map(|joined| joined.hop.stage).collect();
+        assert_eq!(rebuilt, [Stage(2)]);
+        check_replay(&blueprint, &network);
     }
 }

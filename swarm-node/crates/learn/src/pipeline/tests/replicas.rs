@@ -32,9 +32,9 @@ fn visits(stages: &mut [StageEngine]) -> BTreeMap<Number, VisitGradient> {
     // The last first: visits arrive in any order.
     for (number, microbatch) in microbatches.iter().enumerate().rev() {
         let hidden = stages[0].embed(microbatch).unwrap();
-        let last = stages[1].forward(&hidden, &microbatch.layout).unwrap();
+        let last = stages[1].forward(&hidden, microbatch).unwrap();
         let loss = stages[0].loss(&last, microbatch, tokens).unwrap();
-        let backward = stages[1].backward(&hidden, &microbatch.layout, &loss.gradient);
+        let backward = stages[1].backward(&hidden, microbatch, &loss.gradient);
         visits.insert(Number(number as u32), backward.unwrap().1);
     }
     visits

@@ -80,16 +80,16 @@ fn every_boundary_is_carried() {
     let outcome = replay_step(&mut replayed, &step, encoding).unwrap();
 
     let microbatch = &step.passages[0].microbatch;
-    let (layout, tokens) = (&microbatch.layout, microbatch.token_count());
+    let tokens = microbatch.token_count();
     let mut stages = stages(&config, 3, 1);
     let first = hidden(&stages[0].embed(microbatch).unwrap());
-    let second = hidden(&stages[1].forward(&first, layout).unwrap());
-    let third = hidden(&stages[2].forward(&second, layout).unwrap());
+    let second = hidden(&stages[1].forward(&first, microbatch).unwrap());
+    let third = hidden(&stages[2].forward(&second, microbatch).unwrap());
     let loss = stages[0].loss(&third, microbatch, tokens).unwrap();
     let gradient = back(&loss.gradient);
-    let (gradient, of_2) = stages[2].backward(&second, layout, &gradient).unwrap();
+    let (gradient, of_2) = stages[2].backward(&second, microbatch, &gradient).unwrap();
     let (gradient, of_1) = stages[1]
-        .backward(&first, layout, &back(&gradient))
+        .backward(&first, microbatch, &back(&gradient))
         .unwrap();
     let of_0 = stages[0].embed_backward(microbatch, &back(&gradient), loss.parameters);
     let visits = [of_0.unwrap(), of_1, of_2];

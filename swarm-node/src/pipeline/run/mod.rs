@@ -1,4 +1,14 @@
 //! A peer of a pipeline on the network: its member, fed with what happens.
+//!
+//! ```text
+//! channels, requests ─▶ inputs ─▶ Member ─▶ outputs ─▶ channels, engine thread, planner, transcript
+//!                          ▲                  │
+//!                          └── done, planned ◀┘     [`across`]: the same for its Exchange with others
+//! ```
+
+mod across;
+mod planning;
+mod seating;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -7,31 +17,40 @@ use std::time::{Duration, Instant};
 
 use skippipe::content::Digest;
 use skippipe::event::Event;
-use skippipe::measured::{Measurements, StageTimes};
+use skippipe::measured::{Measurements, Part, StageTimes};
+use skippipe::meeting::Replica;
 use skippipe::member::{Input, Member, Output};
-use skippipe::message::{Message, When};
-use skippipe::path::{Hop, Path as Way, Peer};
+use skippipe::message::When;
+use skippipe::path::{Hop, Peer, Stage};
 use skippipe::predict::Prediction;
 use skippipe::settings::Settings;
-use skippipe::transcript::{Roster, Statement, StepRecord};
-use skippipe::work::{Engine as _, Task, Work};
+use skippipe::transcript::{Roster, Stated, Statement, StepRecord};
+use skippipe::wire;
+use skippipe::work::{Engine as _, Outcome, Task, Work};
 use swarm_identity::{PIPELINE_STEP, PeerId, Place, SignOnce, Signer};
-use swarm_learn::pipeline::worker::{StageWorker, WorkerError};
+use swarm_learn::pipeline::worker::WorkerError;
+use swarm_learn::pipelines::exchange::{self, Exchange};
+use swarm_learn::pipelines::settings::Seat;
 use swarm_net::{
     Behaviour, ChannelEvent, ChannelLimits, Channels, Event as NetEvent, Events, Handle, StartError,
 };
 use tokio::sync::mpsc;
 
-use super::blueprint::by_turns;
-use super::paths::{Planned, Wish, plan};
-use super::probe::file::FileError;
-use super::probe::links::{Fault, Start};
-use super::probe::{Links, file};
-use super::transcript::{Entry, TranscriptFile};
+use crate::averaging::keys::Keys;
 use crate::engine_thread::EngineThread;
 use crate::job::Stop;
-use crate::meeting::answer;
 use crate::meeting::charter::{Charter, CharterError};
+use crate::meeting::gathering::DUPLICATE;
+use crate::meeting::{Answer, Ask};
+use crate::pipeline::blueprint::{Across, by_turns};
+use crate::pipeline::kept::KeepingWorker;
+use crate::pipeline::paths::{Planned, Wish};
+use crate::pipeline::probe::file::FileError;
+use crate::pipeline::probe::links::{Fault, Start};
+use crate::pipeline::probe::{Links, file};
+use crate::pipeline::seats::{self, SeatError};
+use crate::pipeline::transcript::{Entry, TranscriptFile};
+use crate::pipeline::word::Word;
 
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
@@ -78,6 +97,12 @@ pub enum RunError {
     /// The network ended.
     #[error("the network has ended")]
     Network,
+    /// Another process has this peer's key.
+    #[error("{DUPLICATE}")]
+    Duplicate,
+    /// Who was admitted, as the charter says.
+    #[error("the charter cannot be: {0}")]
+    Seats(#[from] SeatError),
     /// The pipeline cannot go on.
     #[error("the pipeline cannot go on: {0}")]
     Stuck(&'static str),
@@ -98,6 +123,8 @@ pub trait Watcher {
     fn event(&mut self, event: &Event);
     /// No peer of the job is connected.
     fn alone(&mut self);
+    /// A peer of another pipeline sent what it must not.
+    fn fault_across(&mut self, seat: Seat, what: &str);
     /// All steps are over, and this peer stays so long for those that are away.
     fn staying(&mut self, away: &[Peer], longest: Duration);
 }
@@ -106,10 +133,12 @@ pub trait Watcher {
 pub struct Running<'r, T> {
     /// Who takes part.
     pub charter: Charter,
-    /// What they agree on.
+    /// What the members of its pipeline agree on.
     pub settings: Settings,
+    /// What all pipelines agree on, where there are several.
+    pub across: Option<Across>,
     /// Its stage, or an engine without one where it has taken part before.
-    pub worker: StageWorker,
+    pub worker: KeepingWorker,
     /// Its key.
     pub signer: Signer<T>,
     /// The network.
@@ -134,11 +163,11 @@ pub struct Running<'r, T> {
 #[derive(Debug)]
 pub struct Ended {
     /// Its stage, with parameters and moments; none if its engine is gone.
-    pub worker: Option<StageWorker>,
+    pub worker: Option<KeepingWorker>,
     /// The steps that it has seen the end of.
     pub steps: u64,
     /// Where it ended.
-    pub held: Option<(skippipe::path::Stage, Digest)>,
+    pub held: Option<(Stage, Digest)>,
     /// Whether all steps are done.
     pub is_complete: bool,
 }
@@ -167,6 +196,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
     let Running {
         charter,
         settings,
+        across,
         worker,
         signer,
         handle,
@@ -178,23 +208,45 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         folder,
         stop,
     } = running;
-    let peers = charter.peers()?;
-    let place = peers.iter().position(|peer| *peer == signer.peer());
-    let me = Peer(place.ok_or(RunError::Stranger)? as u32);
-    let state = worker.state().map_err(WorkerError::from)?;
+    let mut all = charter.peers()?;
+    if across.is_none() {
+        all = seats::members(settings.job, all, &charter.admitted)?;
+    }
+    let place = all.iter().position(|peer| *peer == signer.peer());
+    let place = place.ok_or(RunError::Stranger)?;
+    let (seat, peers) = match across {
+        Some(_) => {
+            let seat = seat_of(place, &settings);
+            let first = seat.pipeline.index() * settings.peers as usize;
+            let own = all.iter().skip(first).take(settings.peers as usize);
+            (seat, own.copied().collect())
+        }
+        None => {
+            let (pipeline, peer) = (Replica(0), Peer(place as u32));
+            (Seat { pipeline, peer }, all.clone())
+        }
+    };
+    let me = seat.peer;
+    let state = worker.worker().state()?;
     let roster = by_turns(settings.stages, settings.peers);
     let member = Member::new(settings.clone(), me, roster.clone(), state);
-    let (engine, mut done) =
-        EngineThread::start("stage", worker, |worker: &mut StageWorker, (task, work)| {
-            Some((task, worker.perform(task, work)?))
-        })
+    let member = member.with_admitted(charter.admitted.clone());
+    let perform = |worker: &mut KeepingWorker, (asker, task, work): Asked| {
+        let outcome = worker.perform(task, work)?;
+        Some((asker, task, outcome, worker.failure()))
+    };
+    let (engine, mut done) = EngineThread::start("stage", worker, perform)
         .map_err(|error| RunError::Engine(error.to_string()))?;
     let limits = ChannelLimits {
         frame_bytes,
         ..ChannelLimits::default()
     };
-    let (channels, mut frames) =
-        Channels::start(handle.clone(), settings.job.0, peers.clone(), limits)?;
+    let (channels, mut frames) = Channels::start(
+        handle.clone(),
+        job_of_all(&settings, &across),
+        all.clone(),
+        limits,
+    )?;
     let transcript = TranscriptFile::open(folder).map_err(|source| RunError::File {
         path: folder.join(super::transcript::TRANSCRIPT),
         source,
@@ -213,16 +265,24 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         },
     )?;
     let (planned, mut plans) = mpsc::unbounded_channel();
-    let charter_text = charter.to_text()?;
     if !again {
-        measure(&mut links, events, &charter_text, watcher, stop).await?;
+        measure(&mut links, events, &charter, watcher, stop).await?;
     }
     links.save()?;
     watcher.measured(links.known(), &roster, &wish);
     let begun = Instant::now();
     let mut shell = Shell {
         member,
+        charter,
         me,
+        seat,
+        keys: Keys::new(&all),
+        all,
+        exchange: across
+            .as_ref()
+            .map(|across| Exchange::new(across.settings.clone(), seat)),
+        across,
+        exchanged: VecDeque::new(),
         peers,
         channels,
         handle,
@@ -244,6 +304,9 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         returned: None,
         together: Some(begun),
         full_every,
+        asked: VecDeque::new(),
+        idle_since: begun,
+        seen_stage: None,
     };
     let mut ticks = tokio::time::interval(TICK);
     let outputs = shell.member.start(begun.elapsed());
@@ -255,9 +318,14 @@ pub async fn run<T: SignOnce + Clone + 'static>(
                 shell.faults(faults);
                 shell.look_for_others();
                 shell.inputs.push_back(Input::Tick);
+                shell.exchanged.push_back(exchange::Input::Tick);
             }
-            Some((task, outcome)) = done.recv() => {
-                shell.inputs.push_back(Input::Done { task, outcome });
+            Some((asker, task, outcome, failure)) = done.recv() => {
+                if let Some(why) = failure {
+                    let what = format!("keeps no more steps for audits: {why}");
+                    shell.watcher.event(&Event::Fault { peer: shell.me, what });
+                }
+                shell.done(asker, task, outcome);
             }
             Some(drawn) = plans.recv() => shell.drawn(drawn),
             event = shell.links.next() => match event {
@@ -272,16 +340,19 @@ pub async fn run<T: SignOnce + Clone + 'static>(
                 None => return Err(RunError::Network),
             },
             event = events.next() => match event {
-                Some(NetEvent::Request { bytes, reply, .. }) => {
-                    answer(&charter_text, &bytes, reply);
-                }
-                Some(_) => {}
+                Some(event) => shell.network(event)?,
                 None => return Err(RunError::Network),
             },
         }
-        while let Some(input) = shell.inputs.pop_front() {
-            let outputs = shell.member.handle(input, begun.elapsed());
-            shell.carry_out(outputs)?;
+        loop {
+            if let Some(input) = shell.inputs.pop_front() {
+                let outputs = shell.member.handle(input, begun.elapsed());
+                shell.carry_out(outputs)?;
+            } else if let Some(input) = shell.exchanged.pop_front() {
+                shell.exchange(input, begun.elapsed())?;
+            } else {
+                break;
+            }
         }
         if let Some(why) = shell.stuck {
             return Err(RunError::Stuck(why));
@@ -303,7 +374,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
 async fn measure(
     links: &mut Links,
     events: &mut Events,
-    charter: &str,
+    charter: &Charter,
     watcher: &mut dyn Watcher,
     stop: &Stop,
 ) -> Result<(), RunError> {
@@ -318,8 +389,23 @@ async fn measure(
             _ = ticks.tick() => links.tick(),
             event = links.next() => links.heard(event.ok_or(RunError::Network)?),
             event = events.next() => {
-                if let NetEvent::Request { bytes, reply, .. } = event.ok_or(RunError::Network)? {
-                    answer(charter, &bytes, reply);
+                match event.ok_or(RunError::Network)? {
+                    NetEvent::Request { from, bytes, reply } => {
+                        let is_member = charter.peers()?.contains(&from);
+                        let answer = match is_member {
+                            true => Answer::Charter(charter.to_text()?),
+                            // Whoever comes now is admitted when the first step is under way.
+                            false => Answer::Admitting,
+                        };
+                        if wire::from_bytes::<Ask>(&bytes).is_ok() {
+                            // A peer that does not wait any more asks again.
+                            let _ = reply.send(wire::to_bytes(&answer));
+                        }
+                    }
+                    NetEvent::DuplicateIdentity { is_newcomer: true } => {
+                        return Err(RunError::Duplicate);
+                    }
+                    _ => {}
                 }
                 Vec::new()
             }
@@ -338,6 +424,30 @@ impl From<Fault> for Event {
     }
 }
 
+/// Where a peer of the charter is, where pipelines meet.
+fn seat_of(place: usize, settings: &Settings) -> Seat {
+    let (place, peers) = (place as u32, settings.peers.max(1));
+    Seat {
+        pipeline: Replica(place / peers),
+        peer: Peer(place % peers),
+    }
+}
+
+/// What the channels of all peers are named by.
+fn job_of_all(settings: &Settings, across: &Option<Across>) -> [u8; 32] {
+    let across = across.as_ref().map(|across| across.settings.job);
+    across.unwrap_or(settings.job).0
+}
+
+/// Who asks the engine for work; each names its tasks itself.
+#[derive(Clone, Copy, Debug)]
+enum Asker {
+    Member,
+    Exchange,
+}
+
+type Asked = (Asker, Task, Work);
+
 /// A plan for the steps of a roster.
 struct Drawn {
     when: When,
@@ -350,15 +460,24 @@ struct Drawn {
 
 struct Shell<'r, 'w, T> {
     member: Member,
+    charter: Charter,
     me: Peer,
+    seat: Seat,
+    /// The peers of its pipeline.
     peers: Vec<PeerId>,
+    /// Those of all pipelines, and their keys by their places.
+    all: Vec<PeerId>,
+    keys: Keys,
+    across: Option<Across>,
+    exchange: Option<Exchange>,
+    exchanged: VecDeque<exchange::Input>,
     channels: Channels,
     handle: Handle,
     wish: Wish,
     links: Links,
     /// The last plan for steps of so many visits.
     plans: BTreeMap<u16, Drawn>,
-    engine: EngineThread<StageWorker, (Task, Work)>,
+    engine: EngineThread<KeepingWorker, Asked>,
     signer: Signer<T>,
     transcript: TranscriptFile,
     folder: &'r Path,
@@ -377,12 +496,28 @@ struct Shell<'r, 'w, T> {
     /// When a peer of the job was last seen connected; none once it was told that there is none.
     together: Option<Instant>,
     full_every: u64,
+    /// Work that the engine has or will have, in its order, and since when.
+    asked: VecDeque<(Task, Part, Instant)>,
+    /// When it was done with something last.
+    idle_since: Instant,
+    /// The stage whose work was seen.
+    seen_stage: Option<Stage>,
 }
 
 impl<T: SignOnce> Shell<'_, '_, T> {
     fn number(&self, peer: &PeerId) -> Option<Peer> {
         let place = self.peers.iter().position(|other| other == peer);
         place.map(|place| Peer(place as u32))
+    }
+
+    /// Where a peer of any pipeline is.
+    fn seat_of(&self, peer: &PeerId) -> Option<Seat> {
+        if self.across.is_none() {
+            let pipeline = self.seat.pipeline;
+            return self.number(peer).map(|peer| Seat { pipeline, peer });
+        }
+        let place = self.all.iter().position(|other| other == peer)?;
+        Some(seat_of(place, &self.settings))
     }
 
     fn heard(&mut self, event: ChannelEvent) {
@@ -392,19 +527,34 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                     self.away.remove(&peer);
                     self.returned = Some(Instant::now());
                     self.inputs.push_back(Input::Found(peer));
+                } else if let Some(seat) = self.seat_of(&peer) {
+                    self.exchanged.push_back(exchange::Input::Found(seat));
                 }
             }
             ChannelEvent::Down(peer) => {
                 if let Some(peer) = self.number(&peer) {
                     self.away.insert(peer);
                     self.inputs.push_back(Input::Lost(peer));
+                } else if let Some(seat) = self.seat_of(&peer) {
+                    self.exchanged.push_back(exchange::Input::Lost(seat));
                 }
             }
-            ChannelEvent::Frame { from, bytes } => {
-                let number = self.number(&from);
-                match (number, Message::from_bytes(&bytes)) {
-                    (Some(from), Ok(message)) => {
+            ChannelEvent::Frame { from, bytes, took } => {
+                let seat = self.seat_of(&from);
+                if let Some(from) = self.number(&from) {
+                    self.links.arrived(from, bytes.len(), took);
+                }
+                match (seat, Word::from_bytes(&bytes)) {
+                    (Some(seat), Ok(Word::Member(message)))
+                        if seat.pipeline == self.seat.pipeline =>
+                    {
+                        let from = seat.peer;
                         self.inputs.push_back(Input::Message { from, message });
+                    }
+                    (Some(seat), Ok(Word::Across(message)))
+                        if seat.pipeline != self.seat.pipeline =>
+                    {
+                        self.heard_across(from, seat, message);
                     }
                     _ => {
                         self.handle.report(from, Behaviour::Malformed);
@@ -412,6 +562,32 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                 }
             }
         }
+    }
+
+    fn done(&mut self, asker: Asker, task: Task, outcome: Outcome) {
+        match asker {
+            Asker::Member => {
+                self.worked(task);
+                self.inputs.push_back(Input::Done { task, outcome });
+            }
+            Asker::Exchange => {
+                let done = exchange::Input::Done { task, outcome };
+                self.exchanged.push_back(done);
+            }
+        }
+    }
+
+    /// A task is done: how long it took, without what the engine did before it.
+    fn worked(&mut self, task: Task) {
+        let now = Instant::now();
+        let place = self.asked.iter().position(|(asked, ..)| *asked == task);
+        // The engine takes tasks in their order; those before this one have ended without a word.
+        let own = place.and_then(|place| self.asked.drain(..=place).next_back());
+        if let Some((_, part, asked)) = own {
+            let took = now.saturating_duration_since(asked.max(self.idle_since));
+            self.links.worked(part, took);
+        }
+        self.idle_since = now;
     }
 
     /// Says once that nobody is there; again if somebody was meanwhile.
@@ -443,7 +619,10 @@ impl<T: SignOnce> Shell<'_, '_, T> {
             return false;
         };
         let last = self.returned.map_or(finished, |at| at.max(finished));
-        let nobody_left = self.away.is_empty() && last.elapsed() > LINGER;
+        // Other pipelines may come to the last meeting later.
+        let across = self.across.as_ref();
+        let patience = across.map_or(LINGER, |across| across.settings.patience.max(LINGER));
+        let nobody_left = self.away.is_empty() && last.elapsed() > patience;
         nobody_left || last.elapsed() > LINGER_FOR_AWAY
     }
 
@@ -452,77 +631,35 @@ impl<T: SignOnce> Shell<'_, '_, T> {
             match output {
                 Output::Send { to, message } => {
                     if let Some(peer) = self.peers.get(to.index()) {
-                        let frame: Arc<[u8]> = message.to_bytes().into();
+                        let frame: Arc<[u8]> = Word::Member(message).to_bytes().into();
                         // Whoever is down or behind is told again what it does not answer.
                         let _ = self.channels.send(*peer, frame);
                     }
                 }
                 Output::Work { task, work } => {
-                    if !self.engine.ask((task, work)) {
+                    if let Some(part) = Part::of(&work) {
+                        self.asked.push_back((task, part, Instant::now()));
+                    }
+                    if !self.engine.ask((Asker::Member, task, work)) {
                         return Err(RunError::Engine("its thread has ended".into()));
                     }
                 }
                 Output::Plan { when, roster } => self.plan(when, roster),
                 Output::Sign(statement) => self.sign(&statement),
+                Output::Present(present) => {
+                    let present = exchange::Input::Present(present);
+                    self.exchanged.push_back(present);
+                }
+                Output::Concluded(concluded) => {
+                    let concluded = exchange::Input::Concluded(concluded);
+                    self.exchanged.push_back(concluded);
+                }
+                Output::SignAdmission(admission) => self.sign_admission(admission),
+                Output::CheckAdmission(admission) => self.check_admission(admission),
                 Output::Event(event) => self.event(event)?,
             }
         }
         Ok(())
-    }
-
-    /// Has paths planned for a step. A plan holds as long as who holds what, and what is known,
-    /// does: steps after it do not wait for another one.
-    fn plan(&mut self, when: When, roster: Roster) {
-        let mut wish = self.wish.clone();
-        if self.full_every > 0 && when.step.is_multiple_of(self.full_every) {
-            wish.visits = self.settings.stages;
-        }
-        let (visits, revision) = (wish.visits, self.links.revision());
-        let last = self.plans.get(&visits);
-        if let Some(last) = last.filter(|last| last.roster == roster && last.revision == revision) {
-            let paths = last.planned.paths.clone();
-            return self.inputs.push_back(Input::Planned { when, paths });
-        }
-        let (known, leader) = (self.links.known().clone(), self.me);
-        let planned = self.planned.clone();
-        tokio::task::spawn_blocking(move || {
-            let drawn = Drawn {
-                when,
-                visits,
-                planned: plan(&roster, &wish, &known, leader, when.step),
-                roster,
-                revision,
-            };
-            // The peer may have ended meanwhile.
-            let _ = planned.send(drawn);
-        });
-    }
-
-    /// Paths were planned.
-    fn drawn(&mut self, drawn: Drawn) {
-        if let Some(prediction) = &drawn.planned.prediction {
-            self.watcher.planned(prediction);
-        }
-        let (when, paths) = (drawn.when, drawn.planned.paths.clone());
-        self.plans.insert(drawn.visits, drawn);
-        self.inputs.push_back(Input::Planned { when, paths });
-    }
-
-    /// What a step along its record's paths should have taken.
-    fn predicted(&self, record: &StepRecord) -> Option<Prediction> {
-        let paths = record.passages.iter().map(|passage| {
-            let hops = passage.visits.iter().map(|visit| visit.hop);
-            Way::new(hops.collect()).ok()
-        });
-        let paths: Vec<Way> = paths.collect::<Option<_>>()?;
-        let (known, leader) = (self.links.known(), self.member.leader());
-        Prediction::of(known, &record.roster, &paths, leader, &self.wish.sizes).ok()
-    }
-
-    fn faults(&mut self, faults: Vec<Fault>) {
-        for fault in faults {
-            self.watcher.event(&fault.into());
-        }
     }
 
     /// Signs once for each step; where it cannot, the statement has no signature, which is told.
@@ -556,18 +693,28 @@ impl<T: SignOnce> Shell<'_, '_, T> {
             Event::Began { .. } => {
                 self.step_begun.get_or_insert_with(Instant::now);
             }
-            Event::Moved { state, .. } => {
+            Event::Moved { step, state } => {
+                if let Some(round) = self.settings.round_of(*step) {
+                    self.exchanged.push_back(exchange::Input::Moved { round });
+                }
                 if let (Some(record), Some((stage, _))) = (self.member.last(), self.member.held()) {
                     let peer = self.number(&self.signer.peer());
                     let hop = peer.map(|peer| Hop { stage, peer });
+                    let stated = Stated {
+                        state: *state,
+                        sums: self.member.sums().clone(),
+                        signature: Vec::new(),
+                    };
                     let entry = Entry {
                         record: record.clone(),
-                        states: hop
-                            .into_iter()
-                            .map(|hop| (hop, *state, Vec::new()))
-                            .collect(),
+                        stated: hop.into_iter().map(|hop| (hop, stated.clone())).collect(),
                     };
                     self.keep(&entry)?;
+                    if self.seen_stage.replace(stage) != Some(stage) {
+                        self.links.forget_work();
+                    }
+                    let faults = self.links.refine(Some(stage));
+                    self.faults(faults);
                     let now = Instant::now();
                     let begun = self.step_begun.replace(now).unwrap_or(now);
                     let predicted = self.predicted(&entry.record);
@@ -579,14 +726,22 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                 }
             }
             Event::Stepped(stepped) => {
-                let stated = stepped.statements.iter();
-                let states =
-                    stated.map(|(hop, (state, signature))| (*hop, *state, signature.clone()));
+                let stated = stepped.statements.clone();
                 let entry = Entry {
                     record: stepped.record.clone(),
-                    states: states.collect(),
+                    stated: stated.into_iter().collect(),
                 };
                 self.keep(&entry)?;
+            }
+            Event::Admitted(admission) => self.admitted(admission)?,
+            Event::Withdrawn(first) => {
+                self.peers.truncate(first.index());
+                self.links.keep_first(first.index());
+                let of_start = self.charter.members.len();
+                self.charter
+                    .admitted
+                    .truncate(first.index().saturating_sub(of_start));
+                self.charter.save(self.folder)?;
             }
             Event::Finished => self.finish(),
             Event::Stuck(why) => self.stuck = Some(why),

@@ -1,0 +1,6 @@
+//! Pipelines that meet, in memory: toys, and real stages.
+
+mod faults;
+mod hostile;
+mod network;
+mod stages;
