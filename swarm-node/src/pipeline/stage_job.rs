@@ -19,7 +19,6 @@ use skippipe::path::{Hop, Microbatch, Peer, Stage};
 use skippipe::replay::Arrival;
 use skippipe::statements::Statements;
 use skippipe::transcript::{Recovery, StepRecord};
-use swarm_learn::job_plan::JobPlan;
 use swarm_learn::job_run::{JobIdentity, JobRunError, Terms};
 use swarm_learn::pipeline::stage_audit::Evidence as _;
 use swarm_learn::pipeline::stage_engine::{StageEngine, StageError};
@@ -65,8 +64,6 @@ pub struct StageJob {
     pub norm: u32,
     /// The step as a plan.
     pub planned: StagePlan,
-    /// The same as a job.
-    plan: JobPlan,
     identity: JobIdentity,
     /// Where it was found.
     pub folders: Vec<PathBuf>,
@@ -201,12 +198,11 @@ impl StageJob {
             &kept,
             &before,
         )?;
-        let plan = planned.clone().into_plan();
         let terms = Terms {
             steps: 1,
             stride: 1,
         };
-        let identity = JobIdentity::new(&plan, terms)?;
+        let identity = JobIdentity::new(&planned, terms)?;
         Ok(Self {
             record: entry.record.clone(),
             stage,
@@ -214,7 +210,6 @@ impl StageJob {
             signed,
             norm,
             planned,
-            plan,
             identity,
             folders,
             assembled,
@@ -224,7 +219,7 @@ impl StageJob {
     /// What can be claimed on a chain.
     pub fn claimable(&self) -> Claimable<'_> {
         Claimable {
-            plan: &self.plan,
+            plan: &self.planned,
             identity: &self.identity,
             files: Some(&self.assembled.model.files),
             answers: None,

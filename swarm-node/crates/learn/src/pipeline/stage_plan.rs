@@ -22,6 +22,7 @@
 //! bits is not part of a program: what was sent is compared with what a run gives by encoding that.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 use reproducible_ops::optim::{GRAD_NORM, LEARNING_RATE};
 use reproducible_ops::program::{Program, Role, Shape, TensorType};
@@ -31,8 +32,7 @@ use skippipe::path::{Microbatch as Number, Peer, Stage};
 use skippipe::transcript::StepRecord;
 use swarm_model::stages::{HIDDEN_IN, HIDDEN_OUT};
 use verde::fault::Fault;
-use verde::plan::{Plan, PlanError, Source};
-use verde::step::Schedule;
+use verde::plan::{PlanError, Source};
 
 use super::data::StepData;
 use super::gradient::visit_scale;
@@ -63,17 +63,10 @@ pub struct Arrived {
     pub gradient: Tensor,
 }
 
-/// A step of a stage, as it is planned.
+/// A step of a stage, as it is planned: a [`JobPlan`] of which is known what each run is for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StagePlan {
-    /// What the step is.
-    pub plan: Plan,
-    /// Its programs.
-    pub programs: Vec<Program>,
-    /// Its constants.
-    pub constants: Vec<Tensor>,
-    /// The state before it.
-    pub state: Vec<Tensor>,
+    job: JobPlan,
     /// The runs of each visit.
     pub visits: BTreeMap<Number, VisitRuns>,
     /// Of each holder whose visits count, the run that gives the sum that it hands on.
@@ -155,6 +148,14 @@ pub struct StageStep<'a> {
     pub norm: u32,
 }
 
+impl Deref for StagePlan {
+    type Target = JobPlan;
+
+    fn deref(&self) -> &JobPlan {
+        &self.job
+    }
+}
+
 impl StagePlan {
     /// The plan of a step. `tables` holds the constants of the forward program; `before` is the
     /// state.
@@ -190,18 +191,13 @@ impl StagePlan {
         let squares = wiring.run(SQUARES, |wiring, name| wiring.output(total, name))?;
         let update = wiring.run(UPDATE, |wiring, name| wiring.output(total, name))?;
         let plan = wiring.finish(|_| Some(update))?;
-        let plan = Self {
-            plan,
-            programs: all,
-            constants: constants.into_values().collect(),
-            state: state.into_values().collect(),
+        Ok(Self {
+            job: JobPlan::new(plan, all, constants, state)?,
             visits,
             sums,
             whole: total,
             squares,
-        };
-        plan.schedule()?;
-        Ok(plan)
+        })
     }
 
     /// The place of a bit of the whole sum: of an element of its smallest tensor that has more than
@@ -222,24 +218,6 @@ impl StagePlan {
             element: fault.element,
             bit: fault.bit,
         })
-    }
-
-    /// The same with what a run of a job takes ([`crate::job_run`]).
-    pub fn into_plan(self) -> JobPlan {
-        JobPlan {
-            plan: self.plan,
-            programs: self.programs,
-            constants: self.constants,
-            state: self.state,
-        }
-    }
-
-    /// The plan checked against its programs.
-    ///
-    /// # Errors
-    /// Somebody changed it.
-    pub fn schedule(&self) -> Result<Schedule<'_>, PlanError> {
-        Schedule::new(&self.plan, &self.programs)
     }
 }
 
